@@ -1,0 +1,1 @@
+"""Exporters of inferprint: where settled receipts go."""

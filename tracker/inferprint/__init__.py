@@ -1,0 +1,1 @@
+"""An itemised energy receipt for every AI request."""

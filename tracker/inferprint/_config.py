@@ -1,0 +1,138 @@
+"""Every setting, in one place: its default, its environment variable, its check.
+
+An argument wins over the environment variable ``INFERPRINT_<FIELD>``, which wins over the
+default. This is the only module that reads the environment.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, get_args
+
+from inferprint.errors import ConfigError
+from inferprint.records import IdlePolicyName
+
+__all__ = ["Config"]
+
+
+
+def _setting(name: str, default: object, parse: Callable[[str], object]) -> Any:
+    """A dataclass field whose default comes from the environment when there is one."""
+    variable = "INFERPRINT_" + name.upper()
+
+    def resolve() -> object:
+        text = os.environ.get(variable, "").strip()
+        if not text:
+            return default
+        try:
+            return parse(text)
+        except ValueError:
+            kind = "a whole number" if parse is int else "a number"
+            raise ConfigError(name, text, kind, f"It is set by {variable}.") from None
+
+    return field(default_factory=resolve)
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(part.strip() for part in text.split(",") if part.strip())
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Config:
+    """The settings of a tracker, checked when it is made.
+
+    Args:
+        sample_interval_s: seconds between readings of each device, 0.01 to 60.
+        idle_policy: who pays for idle energy: ``in_flight``, ``amortised``, ``since_last``
+            or ``separate``.
+        standing_horizon_s: ``amortised`` charges the energy of quiet times at the request
+            rate of this trailing time.
+        sources: names of sources to use, such as ``nvml``, ``rapl``, ``cpu_model``,
+            ``dram_model``; one that is not there is an error. None: all that are found.
+        exporters: names of exporters, such as ``prometheus``.
+        location: an ISO country code (``FRA``) or a cloud region (``aws:eu-west-3``); it
+            gives the grid's carbon intensity.
+        carbon_intensity_g_per_kwh: gCO2e per kWh; wins over ``location``.
+        pue: power usage effectiveness of the site, at least 1. None: not known.
+        electricity_price: money per kWh, in ``currency``; may be negative.
+        currency: ISO 4217 code of the price.
+        gpu_idle_w: watts of one GPU with the model resident and no request. None: observed.
+        cpu_idle_w: watts of one CPU package when idle. None: observed, or modelled.
+        powercap_root: where Linux keeps the RAPL counters.
+        prometheus_port: port of the Prometheus exporter, 0 to take any free one.
+        prometheus_host: address that it listens on.
+        max_label_values: distinct values of a metric's label; what is past it is ``other``.
+
+    Raises:
+        ConfigError: a value is not usable; names the field and what would be right.
+    """
+
+    sample_interval_s: float = _setting("sample_interval_s", 0.1, float)
+    idle_policy: IdlePolicyName = _setting("idle_policy", "amortised", str)
+    standing_horizon_s: float = _setting("standing_horizon_s", 3600.0, float)
+    sources: tuple[str, ...] | None = _setting("sources", None, _names)
+    exporters: tuple[str, ...] = _setting("exporters", (), _names)
+    location: str | None = _setting("location", None, str)
+    carbon_intensity_g_per_kwh: float | None = _setting("carbon_intensity_g_per_kwh", None, float)
+    pue: float | None = _setting("pue", None, float)
+    electricity_price: float | None = _setting("electricity_price", None, float)
+    currency: str | None = _setting("currency", None, str)
+    gpu_idle_w: float | None = _setting("gpu_idle_w", None, float)
+    cpu_idle_w: float | None = _setting("cpu_idle_w", None, float)
+    powercap_root: str = _setting("powercap_root", "/sys/class/powercap", str)
+    prometheus_port: int = _setting("prometheus_port", 9464, int)
+    prometheus_host: str = _setting("prometheus_host", "127.0.0.1", str)
+    max_label_values: int = _setting("max_label_values", 100, int)
+
+    def __post_init__(self) -> None:
+        _number("sample_interval_s", self.sample_interval_s, low=0.01, high=60)
+        _number("standing_horizon_s", self.standing_horizon_s, low=1, high=31 * 86_400)
+        if self.idle_policy not in get_args(IdlePolicyName):
+            policies = " or ".join(map(repr, get_args(IdlePolicyName)))
+            raise ConfigError("idle_policy", self.idle_policy, policies)
+        for name, low in _AT_LEAST.items():
+            value = getattr(self, name)
+            if value is not None:
+                _number(name, value, low=low)
+        if self.electricity_price is not None:
+            _number("electricity_price", self.electricity_price)
+            _currency(self.currency)
+        for name in ("sources", "exporters"):
+            _tuple_of_names(self, name)
+        _whole("prometheus_port", self.prometheus_port, low=0, high=65_535)
+        _whole("max_label_values", self.max_label_values, low=1, high=100_000)
+
+
+_AT_LEAST = {"carbon_intensity_g_per_kwh": 0.0, "pue": 1.0, "gpu_idle_w": 0.0, "cpu_idle_w": 0.0}
+
+
+def _number(field_: str, value: object, low: float = -math.inf, high: float = math.inf) -> None:
+    usable = isinstance(value, int | float) and not isinstance(value, bool)
+    if not (usable and math.isfinite(value) and low <= value <= high):  # type: ignore[arg-type]
+        limits = [f"at least {low:g}"] if low > -math.inf else []
+        limits += [f"at most {high:g}"] if high < math.inf else []
+        raise ConfigError(field_, value, " ".join(["a finite number", " and ".join(limits)]).strip())
+
+
+def _whole(field_: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ConfigError(field_, value, f"a whole number from {low} to {high}")
+
+
+def _currency(value: str | None) -> None:
+    if not (isinstance(value, str) and len(value) == 3 and value.isalpha() and value.isupper()):
+        expected = "a three-letter ISO 4217 code such as 'EUR', as electricity_price is set"
+        raise ConfigError("currency", value, expected)
+
+
+def _tuple_of_names(config: Config, name: str) -> None:
+    value = getattr(config, name)
+    if isinstance(value, str) or (
+        value is not None and not all(isinstance(part, str) for part in value)
+    ):
+        raise ConfigError(name, value, "a tuple of names, such as ('nvml', 'rapl')")
+    if value is not None:
+        object.__setattr__(config, name, tuple(value))

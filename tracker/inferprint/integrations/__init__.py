@@ -1,0 +1,1 @@
+"""Hooks into frameworks: one file each."""
