@@ -1,1 +1,77 @@
-"""An itemised energy receipt for every AI request."""
+"""An itemised energy receipt for every AI request.
+
+::
+
+    import inferprint
+
+    @inferprint.track(model="llama-3-8b", tokens=lambda reply: reply.usage)
+    def generate(prompt): ...
+"""
+
+from inferprint._config import Config
+from inferprint._default import get_tracker, request, set_tracker, track
+from inferprint._runtime import Tracker
+from inferprint._version import __version__
+from inferprint.delivery import Exporter
+from inferprint.errors import (
+    ConfigError,
+    InferprintError,
+    MissingExtra,
+    NotSettled,
+    ReadingError,
+    SourceError,
+    SourceUnavailable,
+    TokenError,
+)
+from inferprint.receipt import Receipt
+from inferprint.records import (
+    Balance,
+    Carbon,
+    ComponentEnergy,
+    Cost,
+    Device,
+    DeviceBalance,
+    Energy,
+    Factor,
+    Range,
+    Reading,
+    Status,
+    Tokens,
+)
+from inferprint.request import Request, current
+from inferprint.sources import PowerSource
+
+__all__ = [
+    "Balance",
+    "Carbon",
+    "ComponentEnergy",
+    "Config",
+    "ConfigError",
+    "Cost",
+    "Device",
+    "DeviceBalance",
+    "Energy",
+    "Exporter",
+    "Factor",
+    "InferprintError",
+    "MissingExtra",
+    "NotSettled",
+    "PowerSource",
+    "Range",
+    "Reading",
+    "ReadingError",
+    "Receipt",
+    "Request",
+    "SourceError",
+    "SourceUnavailable",
+    "Status",
+    "TokenError",
+    "Tokens",
+    "Tracker",
+    "__version__",
+    "current",
+    "get_tracker",
+    "request",
+    "set_tracker",
+    "track",
+]

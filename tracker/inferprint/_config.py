@@ -15,8 +15,7 @@ from typing import Any, get_args
 from inferprint.errors import ConfigError
 from inferprint.records import IdlePolicyName
 
-__all__ = ["Config"]
-
+__all__ = ["Config", "visible_gpus"]
 
 
 def _setting(name: str, default: object, parse: Callable[[str], object]) -> Any:
@@ -114,7 +113,9 @@ def _number(field_: str, value: object, low: float = -math.inf, high: float = ma
     if not (usable and math.isfinite(value) and low <= value <= high):  # type: ignore[arg-type]
         limits = [f"at least {low:g}"] if low > -math.inf else []
         limits += [f"at most {high:g}"] if high < math.inf else []
-        raise ConfigError(field_, value, " ".join(["a finite number", " and ".join(limits)]).strip())
+        raise ConfigError(
+            field_, value, " ".join(["a finite number", " and ".join(limits)]).strip()
+        )
 
 
 def _whole(field_: str, value: object, low: int, high: int) -> None:
@@ -136,3 +137,11 @@ def _tuple_of_names(config: Config, name: str) -> None:
         raise ConfigError(name, value, "a tuple of names, such as ('nvml', 'rapl')")
     if value is not None:
         object.__setattr__(config, name, tuple(value))
+
+
+def visible_gpus() -> str | None:
+    """The GPUs that CUDA lets this process use, as ``CUDA_VISIBLE_DEVICES`` lists them.
+
+    None: it is not set, so all of them. An empty text: none.
+    """
+    return os.environ.get("CUDA_VISIBLE_DEVICES")

@@ -2,15 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
+from inferprint.errors import ConfigError, MissingExtra
 from inferprint.receipt import Receipt
 
 if TYPE_CHECKING:
+    from importlib.metadata import EntryPoint
+
+    from inferprint._config import Config
     from inferprint._runtime import Tracker
 
 __all__ = ["Exporter"]
+
+GROUP = "inferprint.exporters"
+# Receipts that wait for an exporter that is slow; what comes on top is dropped and counted.
+MOST_WAITING = 50_000
+# How long a stop waits for an exporter to take what waits and to close.
+CLOSE_S = 2.0
 
 
 @runtime_checkable
@@ -18,14 +31,16 @@ class Exporter(Protocol):
     """Where receipts go. Found by name in the entry point group ``inferprint.exporters``,
     whose entries are callables ``(Config) -> Exporter``, or passed to ``Tracker``.
 
-    Each exporter is called from one thread, its own, one call at a time.
+    Each exporter is called from one thread, its own, one call at a time. One that has a
+    method ``after_fork`` is told in the child of a fork, before it is started there.
     """
 
     name: str
 
     def start(self, tracker: Tracker) -> None:
         """The tracker starts. ``tracker.balance()`` and ``tracker.status()`` may be asked
-        at any time from now on, from any thread."""
+        at any time from now on, from any thread.
+        """
         ...
 
     def export(self, receipts: Sequence[Receipt]) -> None:
@@ -35,3 +50,112 @@ class Exporter(Protocol):
     def close(self) -> None:
         """The tracker stops: no more receipts come. Called also when ``start`` raised."""
         ...
+
+
+def load_exporters(config: Config) -> list[Exporter]:
+    """New exporters of the names in ``config.exporters``.
+
+    Raises:
+        ConfigError: no installed package has an exporter of this name.
+        MissingExtra: a package that the exporter needs is not installed.
+    """
+    if not config.exporters:
+        return []
+    from importlib.metadata import entry_points  # 50 ms, and for named exporters alone
+
+    found = {entry.name: entry for entry in entry_points(group=GROUP)}
+    for name in config.exporters:
+        if name not in found:
+            known = " or ".join(map(repr, sorted(found)))
+            raise ConfigError("exporters", name, f"names out of {known}")
+    return [_load(found[name], config) for name in config.exporters]
+
+
+def _load(entry: EntryPoint, config: Config) -> Exporter:
+    try:
+        make: Callable[[Config], Exporter] = entry.load()
+    except ImportError as error:
+        raise MissingExtra(f"the exporter {entry.name!r}", entry.name) from error
+    return make(config)
+
+
+class Outbox:
+    """One exporter, the receipts that wait for it, and the thread that hands them over.
+
+    Args:
+        exporter: where they go.
+        threaded: whether it has a thread; without one, ``put`` hands over at once.
+        fault: told of what the exporter raises.
+    """
+
+    def __init__(
+        self, exporter: Exporter, threaded: bool, fault: Callable[[str, BaseException], None]
+    ) -> None:
+        self.exporter = exporter
+        self.dropped = 0
+        self.cpu_s = 0.0
+        self._fault = fault
+        self._waiting: deque[Receipt] = deque()
+        self._changed = threading.Condition()
+        self._busy = self._stopping = False
+        self._thread: threading.Thread | None = None
+        if threaded:
+            name = f"inferprint-{exporter.name}"
+            self._thread = threading.Thread(target=self._run, name=name, daemon=True)
+            self._thread.start()
+
+    def put(self, receipts: Sequence[Receipt]) -> None:
+        """Takes receipts for the exporter, and never waits for it."""
+        if self._thread is None:
+            self._hand_over(receipts)
+            return
+        with self._changed:
+            room = max(0, MOST_WAITING - len(self._waiting))
+            self._waiting.extend(receipts[:room])
+            self.dropped += max(0, len(receipts) - room)
+            self._changed.notify_all()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Waits until the exporter has all that was put; whether it has."""
+        with self._changed:
+            return self._changed.wait_for(lambda: not (self._waiting or self._busy), timeout_s)
+
+    def close(self) -> None:
+        """Hands over what waits, for a while, and closes the exporter."""
+        if self._thread is not None:
+            self.flush(CLOSE_S)
+            with self._changed:
+                self._stopping = True
+                self.dropped += len(self._waiting)
+                self._waiting.clear()
+                self._changed.notify_all()
+            self._thread.join(CLOSE_S)
+        self._guard(self.exporter.close)
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._waiting or self._stopping)
+                if self._stopping:
+                    return
+                receipts = list(self._waiting)
+                self._waiting.clear()
+                self._busy = True
+            self._hand_over(receipts)
+            self.cpu_s = time.thread_time()
+            with self._changed:
+                self._busy = False
+                self._changed.notify_all()
+
+    def _hand_over(self, receipts: Sequence[Receipt]) -> None:
+        if not self._guard(lambda: self.exporter.export(receipts)):
+            self.dropped += len(receipts)
+
+    def _guard(self, call: Callable[[], None]) -> bool:
+        """Calls the exporter, whose faults are counted and go no further."""
+        try:
+            call()
+        except Exception as error:  # noqa: BLE001 - an exporter may raise anything
+            self._fault(f"exporter {self.exporter.name}", error)
+            return False
+        return True

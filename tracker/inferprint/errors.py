@@ -93,6 +93,4 @@ class MissingExtra(InferprintError, ImportError):
     def __init__(self, feature: str, extra: str) -> None:
         self.feature = feature
         self.extra = extra
-        super().__init__(
-            f"{feature} needs the extra {extra!r}: pip install 'inferprint[{extra}]'"
-        )
+        super().__init__(f"{feature} needs the extra {extra!r}: pip install 'inferprint[{extra}]'")

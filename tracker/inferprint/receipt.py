@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from typing import Any
@@ -21,6 +21,7 @@ from inferprint.records import (
     Tokens,
     weakest,
 )
+
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
@@ -67,3 +68,138 @@ class Receipt:
     flags: frozenset[str] = frozenset()
     factors: tuple[Factor, ...] = ()
     children: tuple[Receipt, ...] = ()
+
+    def with_children(self) -> Receipt:
+        """The receipt of the whole workflow: this request and all that ran inside it.
+
+        Energy, carbon and cost are summed; a part that is not known of one of them is not
+        known of the sum. Tokens, times and outcome stay those of this request.
+        """
+        if not self.children:
+            return self
+        family = [self, *(child.with_children() for child in self.children)]
+        return replace(
+            self,
+            energy=_sum_energy([member.energy for member in family]),
+            carbon=_sum_carbon([member.carbon for member in family]),
+            cost=_sum_cost([member.cost for member in family]),
+            provenance=weakest(member.provenance for member in family),
+            flags=frozenset().union(*(member.flags for member in family)),
+            children=(),
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """The receipt as plain dicts, lists, strings and numbers; unknown is None."""
+        plain = _plain(self)
+        assert isinstance(plain, dict)
+        return plain
+
+    def to_json(self) -> str:
+        """The receipt as one JSON object; unknown is null."""
+        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+
+    def __str__(self) -> str:
+        """One line for people."""
+        words = [self.request_id, self.model, self.outcome or "running", f"{self.duration_s:.2f} s"]
+        told = self.tokens
+        if told.input is not None or told.output is not None:
+            words.append(f"in {_count(told.input)} out {_count(told.output)}")
+        line = " ".join(words) + " | " + _energy_line(self.energy)
+        if self.carbon is not None:
+            line += f" | {_scaled(self.carbon.mid, 'gCO2e')}"
+        if self.cost is not None:
+            line += f" | {self.cost.mid:.3g} {self.cost.currency}"
+        return " | ".join([line, self.provenance, *sorted(self.flags)])
+
+
+def _sum_energy(parts: Sequence[Energy]) -> Energy:
+    names = dict.fromkeys(name for part in parts for name in part.by_component)
+    return Energy(
+        *(_sum_known(getattr(part, field.name) for part in parts) for field in fields(Energy)[:-1]),
+        by_component={
+            name: _sum_component([p.by_component[name] for p in parts if name in p.by_component])
+            for name in names
+        },
+    )
+
+
+def _sum_component(parts: Sequence[ComponentEnergy]) -> ComponentEnergy:
+    ranges = fields(ComponentEnergy)[:-1]
+    return ComponentEnergy(
+        *(_sum_known(getattr(part, field.name) for part in parts) for field in ranges),
+        provenance=weakest(part.provenance for part in parts),
+    )
+
+
+def _sum_carbon(parts: Sequence[Carbon | None]) -> Carbon | None:
+    total = _sum_known(part and Range(part.low, part.mid, part.high) for part in parts)
+    if total is None:
+        return None
+    operational = _sum_known(part and part.operational_g for part in parts)
+    embodied = _sum_known(part and part.embodied_g for part in parts)
+    return Carbon(total.low, total.mid, total.high, operational, embodied)
+
+
+def _sum_cost(parts: Sequence[Cost | None]) -> Cost | None:
+    total = _sum_known(part and Range(part.low, part.mid, part.high) for part in parts)
+    currency = parts[0].currency if parts[0] is not None else ""
+    if total is None:
+        return None
+    electricity = _sum_known(part and part.electricity for part in parts)
+    hardware = _sum_known(part and part.hardware for part in parts)
+    return Cost(total.low, total.mid, total.high, currency, electricity, hardware)
+
+
+def _sum_known(ranges: Iterable[Range | None]) -> Range | None:
+    """The sum; None where one of them is not known."""
+    total: Range | None = None
+    for figure in ranges:
+        if figure is None:
+            return None
+        total = figure if total is None else total + figure
+    return total
+
+
+def _plain(value: object) -> object:
+    if is_dataclass(value) and not isinstance(value, type):
+        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, Mapping):
+        return {str(key): _plain(item) for key, item in value.items()}
+    if isinstance(value, frozenset):
+        return sorted(str(item) for item in value)
+    if isinstance(value, tuple):
+        return [_plain(item) for item in value]
+    return value.isoformat() if isinstance(value, datetime) else value
+
+
+def _count(tokens: int | None) -> str:
+    return "?" if tokens is None else str(tokens)
+
+
+def _energy_line(energy: Energy) -> str:
+    total = energy.total_j
+    if total is None:
+        return "energy unknown"
+    factor, prefix = _prefix(total.mid)
+    named = [("active", energy.active_j), ("idle", energy.idle_j), ("standing", energy.standing_j)]
+    listed = " + ".join(f"{name} {_digits(part.mid * factor)}" for name, part in named if part)
+    if energy.active_j is None:
+        listed = f"idle not told apart + {listed}"
+    return f"{_digits(total.mid * factor)} {prefix}J = {listed}"
+
+
+def _scaled(value: float, unit: str) -> str:
+    """Three digits, with a prefix that keeps them readable."""
+    factor, prefix = _prefix(value)
+    return f"{_digits(value * factor)} {prefix}{unit}"
+
+
+def _prefix(value: float) -> tuple[float, str]:
+    for factor, prefix in ((1e-6, "M"), (1e-3, "k"), (1.0, ""), (1e3, "m"), (1e6, "µ")):
+        if abs(value) * factor >= 1.0:
+            return factor, prefix
+    return 1.0, ""
+
+
+def _digits(value: float) -> str:
+    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -69,6 +69,10 @@ class Device:
         step_s: seconds between the steps in which the counter is expected to advance, a
             first guess that the sampler corrects. None: it advances continuously.
         relative_error: half-width of the reading's error, 0.05 for ± 5 %.
+        tabled_idle_w: idle watts of this product from a table, used and flagged until an
+            idle stretch has been seen.
+        capacity: busy seconds a second when it is fully busy: the cores of a CPU, else 1.
+        flags: what receipts that this device has a part in must say.
     """
 
     id: str
@@ -77,6 +81,9 @@ class Device:
     idle_w: float | None = None
     step_s: float | None = None
     relative_error: float = 0.0
+    tabled_idle_w: float | None = None
+    capacity: float = 1.0
+    flags: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,186 @@
+"""The metric families that the Prometheus exporter has, and how they are rendered."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any, cast
+
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    HistogramMetricFamily,
+    Metric,
+)
+
+from inferprint_exporters._histogram import Histogram
+
+__all__ = ["FAMILIES", "Family", "Values", "render"]
+
+Values = Mapping[str, Mapping[tuple[str, ...], float | Histogram]]
+"""Figures by family name, then by label values in the order of the family's labels."""
+
+_Kind = type[CounterMetricFamily] | type[GaugeMetricFamily] | type[HistogramMetricFamily]
+_COUNTER, _GAUGE, _HISTOGRAM = CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """A metric family: its name as it is queried, type, help text, labels and unit."""
+
+    name: str
+    kind: _Kind
+    help: str
+    labels: tuple[str, ...] = ()
+    unit: str = ""
+
+    def metric(self, samples: Mapping[tuple[str, ...], float | Histogram]) -> Metric:
+        """The family with these samples, as prometheus_client takes it."""
+        metric: Any = self.kind(self.name, self.help, labels=self.labels, unit=self.unit)
+        for labels, value in samples.items():
+            figures = (value.buckets(), value.sum) if isinstance(value, Histogram) else (value,)
+            metric.add_metric(labels, *figures)
+        return cast("Metric", metric)
+
+
+FAMILIES = (
+    Family(
+        "inferprint_request_energy_joules",
+        _HISTOGRAM,
+        "Energy charged to a request: active, idle and standing.",
+        ("model", "outcome"),
+        "joules",
+    ),
+    Family(
+        "inferprint_request_duration_seconds",
+        _HISTOGRAM,
+        "Time from a request's start to its end.",
+        ("model", "outcome"),
+        "seconds",
+    ),
+    Family(
+        "inferprint_time_to_first_token_seconds",
+        _HISTOGRAM,
+        "Time from a request's start to its first output token.",
+        ("model",),
+        "seconds",
+    ),
+    Family(
+        "inferprint_requests_in_flight",
+        _GAUGE,
+        "Requests that have started and not ended.",
+        ("model",),
+    ),
+    Family(
+        "inferprint_energy_joules_total",
+        _COUNTER,
+        "Energy charged to settled requests. Phase unsplit: active and idle together.",
+        ("model", "component", "phase"),
+        "joules",
+    ),
+    Family(
+        "inferprint_tokens_total",
+        _COUNTER,
+        "Tokens of settled requests. Type input includes cached_input.",
+        ("model", "type"),
+    ),
+    Family(
+        "inferprint_wasted_energy_joules_total",
+        _COUNTER,
+        "Energy charged to settled requests that failed or were cancelled.",
+        ("model", "outcome"),
+        "joules",
+    ),
+    Family(
+        "inferprint_device_energy_joules_total",
+        _COUNTER,
+        "Energy that a device used since the tracker started.",
+        ("device", "component", "provenance"),
+        "joules",
+    ),
+    Family(
+        "inferprint_device_power_watts",
+        _GAUGE,
+        "Mean power of a device over its last window.",
+        ("device", "component", "provenance"),
+        "watts",
+    ),
+    Family(
+        "inferprint_standing_energy_joules_total",
+        _COUNTER,
+        "Idle energy of a device while no request ran, charged to requests or not.",
+        ("device",),
+        "joules",
+    ),
+    Family(
+        "inferprint_other_processes_energy_joules_total",
+        _COUNTER,
+        "Active energy of a device that other processes caused.",
+        ("device",),
+        "joules",
+    ),
+    Family(
+        "inferprint_unattributed_energy_joules_total",
+        _COUNTER,
+        "Energy of a device that nothing explains.",
+        ("device",),
+        "joules",
+    ),
+    Family(
+        "inferprint_carbon_grams_total",
+        _COUNTER,
+        "CO2 equivalent of settled requests.",
+        ("model", "scope"),
+        "grams",
+    ),
+    Family(
+        "inferprint_water_liters_total",
+        _COUNTER,
+        "Water that settled requests consumed.",
+        ("model",),
+        "liters",
+    ),
+    Family(
+        "inferprint_cost_total",
+        _COUNTER,
+        "Cost of settled requests, in the currency of the label.",
+        ("model", "currency"),
+    ),
+    Family(
+        "inferprint_grid_carbon_intensity_grams_per_kwh",
+        _GAUGE,
+        "Carbon intensity of the grid that carbon is computed with.",
+        ("location", "source"),
+    ),
+    Family(
+        "inferprint_source_errors_total",
+        _COUNTER,
+        "Faults of power sources.",
+        ("source", "kind"),
+    ),
+    Family(
+        "inferprint_dropped_receipts_total",
+        _COUNTER,
+        "Receipts that an exporter could not take.",
+        ("exporter",),
+    ),
+    Family(
+        "inferprint_self_cpu_seconds_total",
+        _COUNTER,
+        "CPU time of the tracker's own threads.",
+        unit="seconds",
+    ),
+    Family(
+        "inferprint_build_info",
+        _GAUGE,
+        "Always 1; the label tells the version of inferprint.",
+        ("version",),
+    ),
+)
+
+
+def render(values: Values) -> Iterator[Metric]:
+    """The families that have samples: what is not known is absent, never 0."""
+    for family in FAMILIES:
+        if samples := values.get(family.name):
+            yield family.metric(samples)

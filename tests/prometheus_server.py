@@ -1,0 +1,109 @@
+"""A real Prometheus on loopback that scrapes one target, for tests."""
+
+from __future__ import annotations
+
+import json
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from support import require_program
+
+INSTALL = "apt-get install prometheus"
+SCRAPE_INTERVAL = "200ms"
+
+
+class Prometheus:
+    """The HTTP API of a running server."""
+
+    def __init__(self, client: httpx.Client) -> None:
+        self._client = client
+
+    def query(self, promql: str) -> list[dict[str, Any]]:
+        """The result of an instant query, one item a series."""
+        return self._get("/api/v1/query", query=promql)["result"]
+
+    def value(self, promql: str) -> float | None:
+        """The value of a query with one series; None where there is none yet."""
+        result = self.query(promql)
+        assert len(result) <= 1, result
+        return float(result[0]["value"][1]) if result else None
+
+    def wait_for(self, promql: str, wanted: Callable[[float | None], bool]) -> None:
+        """Queries until the value is as wanted; fails after 20 s."""
+        deadline = time.monotonic() + 20
+        while not wanted(value := self.value(promql)):
+            assert time.monotonic() < deadline, f"{promql} is still {value}"
+            time.sleep(0.1)
+
+    def exemplars(self, promql: str) -> list[dict[str, Any]]:
+        """The exemplars of the last minute, over all series of a query."""
+        now = time.time()
+        series = self._get("/api/v1/query_exemplars", query=promql, start=now - 60, end=now + 1)
+        return [exemplar for one in series for exemplar in one["exemplars"]]
+
+    def _get(self, path: str, **params: Any) -> Any:
+        answer = self._client.get(path, params=params).json()
+        assert answer["status"] == "success", answer
+        return answer["data"]
+
+
+@contextmanager
+def prometheus(folder: Path, target_port: int) -> Iterator[Prometheus]:
+    """Starts a server in ``folder`` that scrapes the port of loopback; stops it at the end."""
+    program = require_program("prometheus", INSTALL)
+    config = folder / "prometheus.yml"
+    config.write_text(json.dumps(_config(target_port)))  # JSON is YAML
+    port = _free_port()
+    command = [
+        program,
+        f"--config.file={config}",
+        f"--storage.tsdb.path={folder / 'tsdb'}",
+        f"--web.listen-address=127.0.0.1:{port}",
+        "--enable-feature=exemplar-storage",
+    ]
+    log = folder / "prometheus.log"
+    with (
+        log.open("wb") as output,
+        subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+    ):
+        try:
+            _wait_until_ready(client, process, log)
+            yield Prometheus(client)
+        finally:
+            process.terminate()
+
+
+def _config(target_port: int) -> dict[str, Any]:
+    job = {
+        "job_name": "inferprint",
+        "static_configs": [{"targets": [f"127.0.0.1:{target_port}"]}],
+    }
+    return {"global": {"scrape_interval": SCRAPE_INTERVAL}, "scrape_configs": [job]}
+
+
+def _wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + 30
+    while not _is_ready(client):
+        assert process.poll() is None, log.read_text()
+        assert time.monotonic() < deadline, log.read_text()
+        time.sleep(0.1)
+
+
+def _is_ready(client: httpx.Client) -> bool:
+    try:
+        return client.get("/-/ready").is_success
+    except httpx.TransportError:
+        return False
+
+
+def _free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        return int(probe.getsockname()[1])

@@ -1,0 +1,70 @@
+"""Every example runs without arguments, ends by itself and shows what it promises."""
+
+from __future__ import annotations
+
+import json
+import re
+
+import pytest
+
+from support import REPO, missing, run_python
+
+EXAMPLES = sorted(path.name for path in (REPO / "examples").glob("*.py"))
+MODELLED_CPU = {"INFERPRINT_SOURCES": "cpu_model"}
+"""A source that every machine has."""
+
+
+def run(name: str) -> str:
+    result = run_python(REPO / "examples" / name, env=MODELLED_CPU)
+    assert result.returncode == 0, result.stderr
+    assert result.stderr == ""
+    return result.stdout
+
+
+def test_every_example_is_tested() -> None:
+    """An example that is added without a test below fails here."""
+    assert EXAMPLES == ["01_decorator.py", "02_fastapi.py", "03_streaming.py", "04_asyncio.py"]
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_examples_are_short(name: str) -> None:
+    """An example is read in a minute: less than 60 lines."""
+    assert len((REPO / "examples" / name).read_text().splitlines()) < 60
+
+
+def test_a_decorated_function_gets_a_receipt_per_call() -> None:
+    """Two calls give two receipts, with the joules and the tokens of each."""
+    receipts = [line for line in run("01_decorator.py").splitlines() if "demo-model" in line]
+    assert len(receipts) == 2
+    assert all(re.search(r"\d J\b", line) and "modelled" in line for line in receipts)
+
+
+def test_a_reply_carries_its_footprint() -> None:
+    """The endpoint's reply has an estimate above 0 J whose parts do not exceed the whole."""
+    try:
+        import fastapi  # noqa: F401
+        import httpx  # noqa: F401
+    except ModuleNotFoundError as error:
+        missing(str(error.name), "pip install 'inferprint[examples]'")
+    footprint = json.loads(run("02_fastapi.py"))["usage"]["footprint"]
+    assert footprint["is_estimated"] is True
+    assert footprint["provenance"] == "modelled"
+    parts = footprint["active_joules"] + footprint["idle_joules"]
+    assert 0 < parts <= footprint["energy_joules"] + 1e-5
+
+
+def test_a_stream_tells_its_tokens_as_they_come() -> None:
+    """The first token is told before the end, and the receipt counts them all."""
+    words, receipt, first = run("03_streaming.py").splitlines()
+    match = re.match(r"first token after (\d+\.\d+) s of (\d+\.\d+) s", first)
+    assert match is not None
+    assert 0 < float(match[1]) < float(match[2])
+    assert re.search(rf"\b{len(words.split())}\b", receipt)
+
+
+def test_concurrent_receipts_add_up_to_the_books() -> None:
+    """What twenty overlapping receipts sum to is what the books say was charged."""
+    output = run("04_asyncio.py")
+    receipts_j, charged_j, measured_j = map(float, re.findall(r"(\d+\.\d+) J", output)[-3:])
+    assert receipts_j == pytest.approx(charged_j, abs=0.002)
+    assert 0 < charged_j <= measured_j

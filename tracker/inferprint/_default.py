@@ -1,0 +1,76 @@
+"""The process-wide tracker, made and started on first use."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Mapping
+
+from inferprint._runtime import NO_LABELS, Tracker
+from inferprint.request import Request
+from inferprint.tracking import P, R, ReadTokens, decorator
+
+_tracker: Tracker | None = None
+_making = threading.Lock()
+
+
+def get_tracker() -> Tracker:
+    """The process-wide tracker; made from the environment's settings if there is none.
+
+    Raises:
+        ConfigError, SourceUnavailable, MissingExtra: as ``Tracker`` does.
+    """
+    global _tracker
+    if _tracker is None:
+        with _making:
+            if _tracker is None:
+                _tracker = Tracker()
+    return _tracker
+
+
+def set_tracker(tracker: Tracker | None) -> None:
+    """Makes a tracker the process-wide one; None: a new one will be made on next use.
+
+    The one before it is not stopped.
+    """
+    global _tracker
+    _tracker = tracker
+
+
+def track(
+    *,
+    model: str | None = None,
+    tokens: ReadTokens | None = None,
+    labels: Mapping[str, str] = NO_LABELS,
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A decorator that measures every call, with the process-wide tracker.
+
+    It takes a def, an async def, a generator or an async generator function. Exceptions
+    pass through unchanged. A stream ends with its last item, its closing or its exception.
+
+    Args:
+        model: the model's name; None: the function's.
+        tokens: gets the result, or every item of a stream, and returns its token counts:
+            anything that ``inferprint.tokens`` describes, such as OpenAI's ``usage``. Of a
+            stream, totals replace what was told before, and whole numbers add up.
+        labels: what else to tell the requests by; on receipts, not in metrics.
+
+    Raises:
+        ConfigError: a setting of the process-wide tracker is not usable.
+    """
+    get_tracker()  # so that a bad setting is told here, and not under load
+    return decorator(get_tracker, model, tokens, labels)
+
+
+def request(model: str = "", *, labels: Mapping[str, str] = NO_LABELS) -> Request:
+    """A request of the process-wide tracker; arguments as for ``Tracker.request``."""
+    return get_tracker().request(model, labels=labels)
+
+
+def _renew_lock() -> None:
+    global _making
+    _making = threading.Lock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_lock)

@@ -1,0 +1,78 @@
+"""``inferprint demo``: a small model served under load here, with a receipt per request."""
+
+from __future__ import annotations
+
+import argparse
+import math
+import os
+from collections.abc import Callable
+
+from inferprint.cli import FAILED, OK, Subparsers
+from inferprint.errors import MissingExtra
+
+BLAS_THREADS = "2"
+DAY_S = 86_400
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Adds ``demo``."""
+    parser = subparsers.add_parser(
+        "demo", help="serve a small model here under load and print a receipt per request"
+    )
+    parser.add_argument(
+        "--seconds",
+        type=_between(float, 0, DAY_S),
+        default=20.0,
+        metavar="N",
+        help="how long (default: 20)",
+    )
+    parser.add_argument(
+        "--clients",
+        type=_between(int, 1, 1000),
+        default=4,
+        metavar="C",
+        help="how many at once (default: 4)",
+    )
+    parser.add_argument(
+        "--metrics-port",
+        type=_between(int, 0, 65_535),
+        metavar="P",
+        help="port of the Prometheus metrics, 0 for any free one (default: 9464 if it is free)",
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serves for the given time; Ctrl-C ends it early, with the balance so far.
+
+    Raises:
+        MissingExtra: numpy is not installed.
+        ConfigError: the metrics port that was asked for cannot be listened on.
+    """
+    # BLAS reads this when numpy is loaded; a pool as wide as the host spins on small products.
+    os.putenv("OPENBLAS_NUM_THREADS", BLAS_THREADS)
+    try:
+        from inferprint.demo.show import show
+    except ModuleNotFoundError as error:
+        if error.name != "numpy":
+            raise
+        raise MissingExtra("inferprint demo", "demo") from None
+    try:
+        show(args.seconds, args.clients, args.metrics_port, as_json=args.json)
+    except KeyboardInterrupt:
+        return FAILED
+    return OK
+
+
+def _between(convert: type[int] | type[float], low: int, high: int) -> Callable[[str], float]:
+    def parse(text: str) -> float:
+        try:
+            value = convert(text)
+        except ValueError:
+            value = math.nan
+        if not low <= value <= high:
+            kind = "a whole number" if convert is int else "a number"
+            raise argparse.ArgumentTypeError(f"{text!r}: expected {kind} from {low} to {high}")
+        return value
+
+    return parse

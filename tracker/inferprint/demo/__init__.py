@@ -1,0 +1,1 @@
+"""A small model server that runs anywhere, to show receipts of real work."""

@@ -1,0 +1,130 @@
+"""What the demo prints: to people, or to scripts as JSON lines."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass
+
+from inferprint import Balance, DeviceBalance, Receipt, Tracker
+from inferprint.sources.findings import Finding
+
+__all__ = ["JsonLines", "Start", "Text"]
+
+HOW = ("measured", "modelled")
+DOCTOR = "what is read, what is not, and the command that mends it: inferprint doctor"
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """What is known when the demo starts."""
+
+    where: str
+    parameters: int
+    clients: int
+    seconds: float
+    metrics: str
+    findings: tuple[Finding, ...]
+
+
+class Text:
+    """Lines for a person who watches."""
+
+    name = "screen"
+
+    def begin(self, start: Start) -> None:
+        """Says what will be seen."""
+        self._meters = meters(start.findings)
+        _print(
+            f"A transformer of {start.parameters / 1e6:.0f} million random weights, {start.where}:",
+            f"{start.clients} clients ask it for {start.seconds:g} s, after a moment of quiet.",
+            *(f"  {line}" for line in self._meters),
+            f"Metrics, while this runs: {start.metrics}",
+            "",
+        )
+
+    def start(self, tracker: Tracker) -> None:
+        """Nothing: lines come with receipts."""
+
+    def export(self, receipts: Sequence[Receipt]) -> None:
+        """A line for each receipt."""
+        _print(*map(str, receipts))
+
+    def close(self) -> None:
+        """Nothing: standard output stays open."""
+
+    def end(self, balance: Balance) -> None:
+        """The books, and once more what kind of figures these were."""
+        _print("", *table(balance), "", *self._meters)
+
+
+class JsonLines:
+    """A JSON object a line: ``start``, then a ``receipt`` each, and ``balance`` at the end."""
+
+    name = "screen"
+
+    def begin(self, start: Start) -> None:
+        """The object ``start``."""
+        _print(json.dumps({"start": asdict(start)}))
+
+    def start(self, tracker: Tracker) -> None:
+        """Nothing: lines come with receipts."""
+
+    def export(self, receipts: Sequence[Receipt]) -> None:
+        """An object ``receipt`` for each."""
+        _print(*(json.dumps({"receipt": receipt.to_dict()}) for receipt in receipts))
+
+    def close(self) -> None:
+        """Nothing: standard output stays open."""
+
+    def end(self, balance: Balance) -> None:
+        """The object ``balance``."""
+        devices = {key: asdict(device) for key, device in balance.devices.items()}
+        books = {"devices": devices, "closure_error": balance.closure_error}
+        _print(json.dumps({"balance": books}))
+
+
+def meters(findings: Iterable[Finding]) -> list[str]:
+    """How the watts come about, in a line or two; modelled watts are never called measured."""
+    known = [finding for finding in findings if finding.status in HOW]
+    lines = [f"{f.component}: {f.status.upper()}. {f.name}: {f.why}" for f in known]
+    if not known:
+        return ["No device could be read: joules are UNKNOWN.", DOCTOR]
+    if all(finding.status == "modelled" for finding in known):
+        lines.insert(0, "No meter can be read here: all watts are MODELLED, not measured.")
+    return lines if all(finding.status == "measured" for finding in known) else [*lines, DOCTOR]
+
+
+COLUMNS = ("meter", "active", "idle", "standing", "not charged", "others", "unknown")
+
+
+def table(balance: Balance) -> list[str]:
+    """The books of each device in joules: the first figure is the sum of those that follow."""
+    lines = [
+        "Balance in joules: what the meter counted = what requests were charged (active + idle",
+        "+ standing) + standing not charged yet + other processes + unattributed",
+        f"{'':24}" + "".join(f"{column:>13}" for column in COLUMNS),
+    ]
+    lines += [_row(f"{key} ({device.provenance})", device) for key, device in _sorted(balance)]
+    return [*lines, f"closes to {balance.closure_error:.0e} of the meter"]
+
+
+def _sorted(balance: Balance) -> list[tuple[str, DeviceBalance]]:
+    return sorted(balance.devices.items())
+
+
+def _row(label: str, device: DeviceBalance) -> str:
+    figures = (
+        device.measured_j,
+        device.requests_active_j,
+        device.requests_idle_j,
+        device.requests_standing_j,
+        device.standing_j,
+        device.other_processes_j,
+        device.unattributed_j,
+    )
+    return f"{label:24}" + "".join(f"{joules:13.2f}" for joules in figures)
+
+
+def _print(*lines: str) -> None:
+    print(*lines, sep="\n", flush=True)

@@ -1,0 +1,81 @@
+"""The demo from its first line to its last."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import time
+from contextlib import suppress
+from importlib.metadata import entry_points
+from typing import Any
+
+import numpy
+
+from inferprint import Config, Tracker
+from inferprint.demo.arrays import Arrays, best_arrays
+from inferprint.demo.clients import serve
+from inferprint.demo.engine import Engine
+from inferprint.demo.model import Model, Shape
+from inferprint.demo.screen import JsonLines, Start, Text
+from inferprint.sources.detect import detect
+
+__all__ = ["show"]
+
+QUIET_S = 1.5
+"""How long the machine is watched before the first request: that is how idle power is known."""
+
+MOST_SLOTS = 8
+FLUSH_S = 5.0
+
+
+def show(seconds: float, clients: int, metrics_port: int | None, *, as_json: bool) -> None:
+    """Serves the model under load, printing receipts as they settle and the balance at the end.
+
+    Args:
+        seconds: for how long requests are sent.
+        clients: how many ask at the same time.
+        metrics_port: port of the metrics; 0: any free one; None: the configured one where it
+            is free, else any.
+        as_json: prints JSON objects, one a line.
+
+    Raises:
+        ConfigError: ``metrics_port`` cannot be listened on.
+    """
+    screen = JsonLines() if as_json else Text()
+    config = Config()
+    port = _free_port(config) if metrics_port is None else metrics_port
+    config = Config(prometheus_port=port)
+    arrays = best_arrays()
+    model = _warm(arrays, min(clients, MOST_SLOTS))
+    detection = detect(config)
+    metrics = _prometheus(config)
+    tracker = Tracker(config, sources=detection.sources, exporters=[metrics, screen])
+    with tracker, Engine(model) as engine:
+        address = f"http://{config.prometheus_host}:{metrics.port}/metrics"
+        parameters = model.shape.parameters
+        screen.begin(Start(arrays.where, parameters, clients, seconds, address, detection.findings))
+        with suppress(KeyboardInterrupt):
+            time.sleep(QUIET_S)
+            asyncio.run(serve(tracker, engine, clients, seconds))
+        tracker.flush(timeout=FLUSH_S)
+        screen.end(tracker.balance())
+
+
+def _warm(arrays: Arrays, slots: int) -> Model:
+    """A model that has run once, so that what loading costs is not taken for idling."""
+    model = Model(arrays, Shape(), slots)
+    zero = numpy.zeros(1, numpy.int64)
+    model.forward(zero[None, :], zero, zero)
+    return model
+
+
+def _prometheus(config: Config) -> Any:
+    (entry,) = entry_points(group="inferprint.exporters", name="prometheus")
+    return entry.load()(config)
+
+
+def _free_port(config: Config) -> int:
+    """The configured port, or 0 where something listens on it already."""
+    with socket.socket() as probe:
+        taken = probe.connect_ex((config.prometheus_host, config.prometheus_port)) == 0
+    return 0 if taken else config.prometheus_port

@@ -1,0 +1,29 @@
+"""The flags that a receipt can carry: what a careful reader of it should know."""
+
+from __future__ import annotations
+
+IDLE_UNKNOWN = "idle_unknown"
+IDLE_MODELLED = "idle_modelled"
+SHORT = "short"
+GAP = "gap"
+COUNTER_RESET = "counter_reset"
+MISSING_READING = "missing_reading"
+TOKENS_UNREADABLE = "tokens_unreadable"
+MIG_SHARED = "mig_shared"
+PROVISIONAL = "provisional"
+PUE_UNKNOWN = "pue_unknown"
+
+MEANING: dict[str, str] = {
+    IDLE_UNKNOWN: (
+        "no idle stretch had been seen when it ran, so active and idle energy are one sum"
+    ),
+    IDLE_MODELLED: "idle power came from a table of GPU models, because none had been seen yet",
+    SHORT: "shorter than the windows of a device: it shares the windows that it touched",
+    GAP: "the host slept or the process was stopped while it ran: that time is not charged",
+    COUNTER_RESET: "a counter went back while it ran: the energy of that window is not known",
+    MISSING_READING: "a device could not be read for a part of it or all of it",
+    TOKENS_UNREADABLE: "the tokens= function failed or gave something that holds no counts",
+    MIG_SHARED: "a GPU is split by MIG and its meter counts the whole board",
+    PROVISIONAL: "an estimate: its last windows have not closed yet",
+    PUE_UNKNOWN: "carbon and cost are of the devices alone, without the site's overhead",
+}

@@ -1,0 +1,279 @@
+"""When to look at a counter that advances in steps, so that a window closes on a step.
+
+A counter that steps every 100 ms, read blindly ten times a second, shows none, one or two
+steps a window. So the period and the phase of its steps are learned, and each window is
+closed at the instant of a step, found by looking just before and just after it is due.
+What is known of phase and period are intervals, narrowed by every look (set-membership
+estimation: Milanese and Vicino, Automatica 27, 1991); jitter is a slack on them that grows
+when they contradict each other.
+
+Pure: it is told what was seen and says when to look next.
+"""
+
+from __future__ import annotations
+
+from itertools import pairwise
+
+MS = 1_000_000
+# Learning the steps: how often to look, what to have seen, how long to try, when again.
+SEEK_EVERY_NS = 2 * MS
+SEEK_STEPS = 3
+SEEK_AT_LEAST_NS = 250 * MS
+SEEK_AT_MOST_NS = 700 * MS
+SEEK_AGAIN_NS = 30_000 * MS
+# A look comes this much earlier or later than the interval in which a step is due.
+MARGIN_NS = 0.3 * MS
+# An interval wider than this is halved by a look in its middle.
+HALVE_ABOVE_NS = 1.0 * MS
+# Slack: what a first contradiction adds, how it grows and shrinks, its limit in periods.
+SLACK_NS = 0.25 * MS
+SLACK_GROWS = 2.0
+SLACK_SHRINKS = 0.98
+SLACK_LIMIT_PERIODS = 0.1
+# Looks for a step that is late, and steps missed in a row until all is learned anew.
+LATE_LOOKS = 3
+MISSES = 4
+# A window that is this many times as long as wanted closes wherever it is read.
+OVERDUE = 2.5
+
+
+class StepIntervals:
+    """Where steps lie, as intervals in nanoseconds, from those that were located.
+
+    Args:
+        low_ns, high_ns: where the last located step lies.
+        period_low_ns, period_high_ns: between which the period lies.
+    """
+
+    def __init__(
+        self, low_ns: float, high_ns: float, period_low_ns: float, period_high_ns: float
+    ) -> None:
+        self.period_low_ns, self.period_high_ns = period_low_ns, period_high_ns
+        self.slack_ns = 0.0
+        self._low_ns, self._high_ns = low_ns, high_ns
+        self._reference = (low_ns, high_ns)
+        self._since_reference = 0
+
+    @property
+    def period_ns(self) -> float:
+        """The middle of where the period lies."""
+        return (self.period_low_ns + self.period_high_ns) / 2
+
+    @property
+    def last_ns(self) -> float:
+        """The middle of where the last located step lies."""
+        return (self._low_ns + self._high_ns) / 2
+
+    def due(self, steps: int) -> tuple[float, float]:
+        """Where the step that many after the last one lies."""
+        low_ns = self._low_ns + steps * self.period_low_ns - self.slack_ns
+        high_ns = self._high_ns + steps * self.period_high_ns + self.slack_ns
+        return low_ns, high_ns
+
+    def locate(self, steps: int, low_ns: float, high_ns: float) -> float:
+        """A step was seen between two instants; returns where it is taken to be."""
+        due_low_ns, due_high_ns = self.due(steps)
+        if high_ns < due_low_ns or low_ns > due_high_ns:
+            self.contradict()
+        else:
+            low_ns, high_ns = max(low_ns, due_low_ns), min(high_ns, due_high_ns)
+            self.slack_ns *= SLACK_SHRINKS
+        self._low_ns, self._high_ns = low_ns, high_ns
+        self._narrow_period(steps)
+        return self.last_ns
+
+    def assume(self, steps: int) -> float:
+        """A step was not seen; returns where it is taken to be."""
+        self._low_ns, self._high_ns = self.due(steps)
+        self._since_reference += steps
+        return self.last_ns
+
+    def contradict(self) -> None:
+        """A step was not where it was due: less is known than it seemed."""
+        limit_ns = SLACK_LIMIT_PERIODS * self.period_ns
+        self.slack_ns = min(limit_ns, self.slack_ns * SLACK_GROWS + SLACK_NS)
+        self._reference, self._since_reference = (self._low_ns, self._high_ns), 0
+        self.period_low_ns -= SLACK_NS / 4
+        self.period_high_ns += SLACK_NS / 4
+
+    def _narrow_period(self, steps: int) -> None:
+        self._since_reference += steps
+        low_ns, high_ns = self._reference
+        count = self._since_reference
+        slack_ns = self.slack_ns
+        shortest_ns = (self._low_ns - high_ns - slack_ns) / count
+        longest_ns = (self._high_ns - low_ns + slack_ns) / count
+        if max(shortest_ns, self.period_low_ns) > min(longest_ns, self.period_high_ns):
+            self.contradict()
+            return
+        self.period_low_ns = max(shortest_ns, self.period_low_ns)
+        self.period_high_ns = min(longest_ns, self.period_high_ns)
+
+
+class StepClock:
+    """Follows the steps of one counter.
+
+    Args:
+        interval_ns: wanted length of a window.
+    """
+
+    def __init__(self, interval_ns: int) -> None:
+        self.next_look_ns = 0
+        self.steps: StepIntervals | None = None
+        self._interval_ns = interval_ns
+        self._mode = self._begin
+        self._seen: tuple[int, float] = (0, 0.0)
+        self._closed_ns = 0
+        self._seek_from_ns = 0
+        self._seek_again_ns: int | None = None
+        self._changes: list[tuple[int, int]] = []
+        self._looks = 0
+        self._ahead = 1
+        self._based = self._based_late = False
+        self._late_looks = 0
+        self._misses = 0
+
+    def look(self, at_ns: int, energy_j: float) -> int | None:
+        """Takes what a look has shown, and sets ``next_look_ns``.
+
+        Args:
+            at_ns: when the counter was read.
+            energy_j: what it showed.
+
+        Returns:
+            The instant at which a window closes with this reading; None: none closes.
+        """
+        before_ns, before_j = self._seen
+        self._seen = (at_ns, energy_j)
+        closes_ns = self._mode(before_ns, at_ns, energy_j != before_j)
+        if closes_ns is None or closes_ns <= self._closed_ns:
+            if at_ns - self._closed_ns <= OVERDUE * self._interval_ns:
+                return None
+            closes_ns = at_ns
+        self._closed_ns = closes_ns
+        return closes_ns
+
+    # ---- learning ------------------------------------------------------------------------
+
+    def _begin(self, _before_ns: int, at_ns: int, _changed: bool) -> int:
+        self._seek(at_ns)
+        return at_ns
+
+    def _seek(self, at_ns: int) -> None:
+        self._mode, self.steps = self._seeking, None
+        self._seek_from_ns, self._changes, self._looks = at_ns, [], 0
+        self.next_look_ns = at_ns + SEEK_EVERY_NS
+
+    def _seeking(self, before_ns: int, at_ns: int, changed: bool) -> int | None:
+        self.next_look_ns = at_ns + SEEK_EVERY_NS
+        self._looks += 1
+        if changed:
+            self._changes.append((before_ns, at_ns))
+        sought_ns = at_ns - self._seek_from_ns
+        if len(self._changes) >= SEEK_STEPS and sought_ns >= SEEK_AT_LEAST_NS:
+            return self._learn(at_ns)
+        if sought_ns >= SEEK_AT_MOST_NS:
+            return self._go_blind(at_ns, again=True)
+        long_enough = at_ns - self._closed_ns >= 0.75 * self._interval_ns
+        return (before_ns + at_ns) // 2 if changed and long_enough else None
+
+    def _learn(self, at_ns: int) -> int | None:
+        """Enough steps were seen: their period, unless the counter advances all the time."""
+        middles = [(low_ns + high_ns) / 2 for low_ns, high_ns in self._changes]
+        apart = sorted(after - before for before, after in pairwise(middles))
+        apart_ns = apart[len(apart) // 2]
+        look_every_ns = (at_ns - self._seek_from_ns) / self._looks
+        if apart_ns < 2 * look_every_ns:
+            return self._go_blind(at_ns, again=False)
+        first, last = self._changes[0], self._changes[-1]
+        count = max(1, round((middles[-1] - middles[0]) / apart_ns))
+        shortest_ns, longest_ns = (last[0] - first[1]) / count, (last[1] - first[0]) / count
+        self.steps = StepIntervals(*last, shortest_ns, longest_ns)
+        self._mode, self._misses = self._following, 0
+        self._aim(self.steps, at_ns)
+        return None
+
+    def _go_blind(self, at_ns: int, *, again: bool) -> int:
+        """No steps to follow: windows close where they are read."""
+        self._mode = self._blind
+        self._seek_again_ns = at_ns + SEEK_AGAIN_NS if again else None
+        self.next_look_ns = at_ns + self._interval_ns
+        return at_ns
+
+    def _blind(self, _before_ns: int, at_ns: int, _changed: bool) -> int:
+        self.next_look_ns += self._interval_ns
+        if self.next_look_ns <= at_ns:
+            self.next_look_ns = at_ns + self._interval_ns
+        if self._seek_again_ns is not None and at_ns >= self._seek_again_ns:
+            self._seek(at_ns)
+        return at_ns
+
+    # ---- following -----------------------------------------------------------------------
+
+    def _following(self, before_ns: int, at_ns: int, changed: bool) -> int | None:
+        steps = self.steps
+        assert steps is not None
+        low_ns, high_ns = steps.due(self._ahead)
+        if not self._based:
+            return self._base(steps, at_ns)
+        next_step_ns = steps.due(self._ahead + 1)[0]
+        if changed and at_ns < next_step_ns:
+            self._misses = 0
+            return self._close(steps, steps.locate(self._ahead, before_ns, at_ns), at_ns)
+        if changed or (self._based_late and at_ns > high_ns):
+            # A look came late, and what it missed must have been where it was due.
+            return self._coast(steps, at_ns)
+        if at_ns < high_ns:
+            self.next_look_ns = round(high_ns + MARGIN_NS)
+            return None
+        return self._late(steps, at_ns, high_ns - low_ns)
+
+    def _base(self, steps: StepIntervals, at_ns: int) -> int | None:
+        """The first look at a step that is due: whatever changes after it is that step."""
+        low_ns, high_ns = steps.due(self._ahead)
+        self._based, self._based_late = True, at_ns > low_ns
+        if at_ns > high_ns:
+            return self._coast(steps, at_ns)
+        halve = high_ns - low_ns > HALVE_ABOVE_NS and not self._based_late
+        self.next_look_ns = round((low_ns + high_ns) / 2 if halve else high_ns + MARGIN_NS)
+        return None
+
+    def _late(self, steps: StepIntervals, at_ns: int, width_ns: float) -> int | None:
+        """The step is late, or it was early."""
+        if self._late_looks >= LATE_LOOKS:
+            return self._miss(steps, at_ns)
+        self._late_looks += 1
+        wait_ns = max(MS, width_ns) * self._late_looks
+        self.next_look_ns = round(at_ns + min(wait_ns, steps.period_ns / 8))
+        return None
+
+    def _miss(self, steps: StepIntervals, at_ns: int) -> int | None:
+        self._misses += 1
+        if self._misses >= MISSES:
+            self._seek(at_ns)
+            return None
+        steps.contradict()
+        return self._coast(steps, at_ns)
+
+    def _coast(self, steps: StepIntervals, at_ns: int) -> int:
+        """The last step before now was not seen: it is taken to be where it was due."""
+        passed = int((at_ns - steps.last_ns) // steps.period_ns)
+        return self._close(steps, steps.assume(max(passed, self._ahead)), at_ns)
+
+    def _close(self, steps: StepIntervals, closes_ns: float, at_ns: int) -> int:
+        self._closed_ns, closed_before_ns = round(closes_ns), self._closed_ns
+        self._aim(steps, at_ns)
+        self._closed_ns = closed_before_ns
+        return round(closes_ns)
+
+    def _aim(self, steps: StepIntervals, at_ns: int) -> None:
+        """At the step that ends a window of about the wanted length, later than now."""
+        wanted_ns = self._closed_ns + self._interval_ns - steps.last_ns
+        possible = int((at_ns + MARGIN_NS - steps.due(0)[0]) // steps.period_low_ns) + 1
+        self._ahead = max(1, round(wanted_ns / steps.period_ns), possible)
+        low_ns, high_ns = steps.due(self._ahead)
+        self._late_looks = 0
+        # With no step between, the look that closed the last window is the first look.
+        halve = high_ns - low_ns > HALVE_ABOVE_NS
+        self._based, self._based_late = self._ahead == 1 and halve, False
+        self.next_look_ns = round((low_ns + high_ns) / 2 if self._based else low_ns - MARGIN_NS)

@@ -1,0 +1,194 @@
+"""The decorator: makes a request of every call of a function, of whichever kind it is."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+
+from inferprint.records import Outcome
+from inferprint.request import Request, as_current, outcome_of
+from inferprint.tokens import read_tokens
+
+if TYPE_CHECKING:
+    from inferprint._runtime import Tracker
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+ReadTokens = Callable[[Any], Any]
+Open = Callable[[], Request]
+
+
+def decorator(
+    tracker: Callable[[], Tracker],
+    model: str | None,
+    tokens: ReadTokens | None,
+    labels: Mapping[str, str],
+) -> Callable[[Callable[P, R]], Callable[P, R]]:
+    """A decorator that makes a request of every call.
+
+    Args:
+        tracker: gives the tracker, at every call.
+        model: the model's name; None: the function's.
+        tokens: as for ``tracked``.
+        labels: of every request.
+    """
+
+    def decorate(function: Callable[P, R]) -> Callable[P, R]:
+        name = str(model if model is not None else function.__qualname__)
+        return tracked(function, lambda: Request(tracker(), name, labels), tokens)
+
+    return decorate
+
+
+def tracked(
+    function: Callable[P, R], open_request: Open, tokens: ReadTokens | None
+) -> Callable[P, R]:
+    """The function, with a request around every call of it.
+
+    Args:
+        function: a def, async def, generator or async generator function.
+        open_request: makes the request of a call.
+        tokens: told of the result, or of every item of a stream; returns what
+            ``tokens.read_tokens`` understands. Where it fails, the request does not.
+    """
+    if inspect.isasyncgenfunction(function):
+        wrapper: Any = _async_generator(function, open_request, tokens)
+    elif inspect.isgeneratorfunction(function):
+        wrapper = _generator(function, open_request, tokens)
+    elif inspect.iscoroutinefunction(function):
+        wrapper = _coroutine(function, open_request, tokens)
+    else:
+        wrapper = _function(function, open_request, tokens)
+    return cast(Callable[P, R], functools.wraps(function)(wrapper))
+
+
+def _function(function: Callable[..., Any], open_request: Open, tokens: ReadTokens | None) -> Any:
+    def wrapper(*args: Any, **kwargs: Any) -> Any:
+        request = open_request()
+        # A function runs in its thread from start to end, in an event loop too.
+        request._begin(owns_thread=True)
+        try:
+            result = function(*args, **kwargs)
+        except BaseException as error:
+            request._end(outcome_of(error))
+            raise
+        if tokens is not None:
+            tell_tokens(request, tokens, result)
+        request._end("ok")
+        return result
+
+    return wrapper
+
+
+def _coroutine(function: Callable[..., Any], open_request: Open, tokens: ReadTokens | None) -> Any:
+    async def wrapper(*args: Any, **kwargs: Any) -> Any:
+        request = open_request()
+        request._begin(owns_thread=False)
+        try:
+            result = await function(*args, **kwargs)
+        except BaseException as error:
+            request._end(outcome_of(error))
+            raise
+        if tokens is not None:
+            tell_tokens(request, tokens, result)
+        request._end("ok")
+        return result
+
+    return wrapper
+
+
+def _generator(function: Callable[..., Any], open_request: Open, tokens: ReadTokens | None) -> Any:
+    def wrapper(*args: Any, **kwargs: Any) -> Iterator[Any]:
+        stream = function(*args, **kwargs)
+        request = open_request()
+        request._begin_detached()
+        outcome: Outcome = "cancelled"
+        step: Callable[[], Any] = functools.partial(next, stream)
+        try:
+            while True:
+                # The body runs as this request, and the code that iterates over it does not.
+                with as_current(request):
+                    item = step()
+                tell_item(request, tokens, item)
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    stream.close()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - the body decides what of it
+                    step = functools.partial(stream.throw, error)
+                else:
+                    step = functools.partial(stream.send, sent)
+        except StopIteration as end:
+            outcome = "ok"
+            return end.value
+        except BaseException as error:
+            outcome = outcome_of(error)
+            raise
+        finally:
+            request._end_detached(outcome)
+
+    return wrapper
+
+
+def _async_generator(
+    function: Callable[..., Any], open_request: Open, tokens: ReadTokens | None
+) -> Any:
+    async def wrapper(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
+        stream = function(*args, **kwargs)
+        request = open_request()
+        request._begin_detached()
+        outcome: Outcome = "cancelled"
+        step: Callable[[], Any] = stream.__anext__
+        try:
+            while True:
+                with as_current(request):
+                    item = await step()
+                tell_item(request, tokens, item)
+                try:
+                    sent = yield item
+                except GeneratorExit:
+                    await stream.aclose()
+                    raise
+                except BaseException as error:  # noqa: BLE001 - the body decides what of it
+                    step = functools.partial(stream.athrow, error)
+                else:
+                    step = functools.partial(stream.asend, sent)
+        except StopAsyncIteration:
+            outcome = "ok"
+        except BaseException as error:
+            outcome = outcome_of(error)
+            raise
+        finally:
+            request._end_detached(outcome)
+
+    return wrapper
+
+
+def tell_tokens(request: Request, tokens: ReadTokens, result: object) -> None:
+    """Tells a request of the tokens that its result tells of."""
+    try:
+        found = read_tokens(tokens(result))
+        if found is not None:
+            request.set_tokens(found)
+    except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+        request.tokens_failed(error)
+
+
+def tell_item(request: Request, tokens: ReadTokens | None, item: object) -> None:
+    """Tells a request of one item of its stream: totals replace, plain numbers add up."""
+    request.first_token()
+    if tokens is None:
+        return
+    try:
+        told = tokens(item)
+        found = read_tokens(told)
+        if found is not None and hasattr(told, "__index__"):
+            request.add_tokens(output=found.output)
+        elif found is not None:
+            request.set_tokens(found)
+    except Exception as error:  # noqa: BLE001 - the user's function may raise anything
+        request.tokens_failed(error)

@@ -1,0 +1,93 @@
+"""How the active energy of a window is weighed among the requests in flight in it.
+
+The ledger asks once a window and scales the answer to what the meter says, so weights
+have no unit of their own: only their ratios count.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, NamedTuple, Protocol
+
+if TYPE_CHECKING:
+    from inferprint.stakes import Stake
+    from inferprint.windows import Window
+
+
+class WindowWork(NamedTuple):
+    """What was done in a window, as far as it is known when it closes.
+
+    Args:
+        window: the window.
+        active_j: the active energy that requests caused in it.
+        pool_busy_s: seconds in which a request without a thread of its own was in flight.
+        cpu_s: CPU seconds in it of the threads that requests own.
+    """
+
+    window: Window
+    active_j: float
+    pool_busy_s: float
+    cpu_s: Mapping[Stake, float]
+
+
+class Shares(NamedTuple):
+    """The weights of a window.
+
+    Args:
+        shared: weight per second, shared alike by those in flight (those with a thread of
+            their own left out).
+        own: weight of a request's own work; 0 for those not in it.
+    """
+
+    shared: float
+    own: Mapping[Stake, float]
+
+
+class Weights(Protocol):
+    """The seam for rules of attribution.
+
+    Args:
+        method: its name on receipts.
+        owns_threads: whether requests that own their thread are weighed by its CPU time,
+            and left out of what is shared alike.
+    """
+
+    method: str
+    owns_threads: bool
+
+    def weigh(self, work: WindowWork) -> Shares:
+        """The weights of this window. Called once a window, in the order of time."""
+        ...
+
+
+class TimeInFlight:
+    """Equal shares of each instant between the requests in flight."""
+
+    method = "time_in_flight"
+    owns_threads = False
+
+    def weigh(self, work: WindowWork) -> Shares:
+        """One weight a second, shared alike."""
+        return Shares(1.0, {})
+
+
+class ThreadCpuTime:
+    """CPU seconds: of a request's own thread, and of the rest of the process shared alike.
+
+    The process's CPU time that no request's thread used (a pool of workers, asyncio's one
+    thread) goes to the requests without a thread of their own. Where there are none, it
+    was used on behalf of the others, in proportion to their own.
+    """
+
+    method = "cpu_time"
+    owns_threads = True
+
+    def weigh(self, work: WindowWork) -> Shares:
+        """Weights in CPU seconds; equal ones where no CPU time was seen."""
+        owned_s = sum(work.cpu_s.values())
+        rest_s = max(0.0, (work.window.own_s or 0.0) - owned_s)
+        if work.pool_busy_s and rest_s:
+            return Shares(rest_s / work.pool_busy_s, work.cpu_s)
+        if owned_s:
+            return Shares(0.0, work.cpu_s)
+        return Shares(1.0, dict.fromkeys(work.cpu_s, work.window.duration_s))

@@ -1,0 +1,130 @@
+"""From readings to windows: what one device used between two readings.
+
+A counter that went back was reset, and what it counted in between is lost: such a window
+has no energy. A window in which the host slept or the process was stopped is a gap: its
+energy is real and belongs to nobody. Neither makes negative or invented energy.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+
+from inferprint import flags
+from inferprint.records import Provenance, Reading
+from inferprint.units import seconds
+
+NO_FLAGS: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """What one device used between two readings.
+
+    Args:
+        device_id: the device.
+        start_ns: the earlier reading's instant, monotonic.
+        end_ns: the later reading's instant.
+        energy_j: joules in between; None where they are not known.
+        provenance: the later reading's.
+        busy_s: seconds that the device was busy for anybody; None: not known.
+        own_s: the part of ``busy_s`` that this process caused; None: not known.
+        flags: what receipts that touch this window must say.
+        gap: the requests in flight did not run for (all of) it, so it is charged to none.
+    """
+
+    device_id: str
+    start_ns: int
+    end_ns: int
+    energy_j: float | None
+    provenance: Provenance = "measured"
+    busy_s: float | None = None
+    own_s: float | None = None
+    flags: frozenset[str] = NO_FLAGS
+    gap: bool = False
+
+    @property
+    def duration_s(self) -> float:
+        """Seconds from its start to its end."""
+        return seconds(self.end_ns - self.start_ns)
+
+    @property
+    def own_share(self) -> float | None:
+        """The share of the device's busy time that this process caused; None: not known."""
+        if self.own_s is None or not self.busy_s:
+            return None
+        return min(1.0, self.own_s / self.busy_s)
+
+
+class Windower:
+    """Makes the windows of one device from its readings.
+
+    Args:
+        device_id: the device whose readings are given.
+    """
+
+    def __init__(self, device_id: str) -> None:
+        self.device_id = device_id
+        self.last: Reading | None = None
+        self._flags: set[str] = set()
+
+    def missed(self) -> None:
+        """A reading failed: the window that spans it will say so."""
+        if self.last is not None:
+            self._flags.add(flags.MISSING_READING)
+
+    def stalled(self) -> None:
+        """The host slept or the process was stopped: the window that spans it is a gap."""
+        if self.last is not None:
+            self._flags.add(flags.GAP)
+
+    def abandon(self, at_ns: int) -> Window:
+        """A window without energy up to now; what the counter says later is then a gap's."""
+        start_ns = at_ns if self.last is None else self.last.at_ns
+        self._flags.add(flags.GAP)
+        return Window(self.device_id, start_ns, at_ns, None, flags=frozenset(self._flags))
+
+    def push(self, reading: Reading) -> Window | None:
+        """Takes the next reading.
+
+        Returns:
+            The window that it closes; None for the first reading and for one that is no
+            later than the one before it, whose energy is left to the next window.
+
+        Raises:
+            ValueError: the energy is not a finite number.
+        """
+        if not math.isfinite(reading.energy_j):
+            raise ValueError(f"{self.device_id}: a reading of {reading.energy_j!r} joules")
+        last = self.last
+        if last is not None and reading.at_ns <= last.at_ns:
+            return None
+        self.last = reading
+        if last is None:
+            return None
+        window = _between(last, reading, frozenset(self._flags))
+        self._flags.clear()
+        return window
+
+
+def _between(last: Reading, reading: Reading, said: frozenset[str]) -> Window:
+    energy_j: float | None = reading.energy_j - last.energy_j
+    if reading.energy_j < last.energy_j:
+        energy_j, said = None, said | {flags.COUNTER_RESET}
+    return Window(
+        reading.device_id,
+        last.at_ns,
+        reading.at_ns,
+        energy_j,
+        reading.provenance,
+        _advance(last.busy_s, reading.busy_s),
+        _advance(last.own_s, reading.own_s),
+        said,
+        gap=flags.GAP in said,
+    )
+
+
+def _advance(before: float | None, after: float | None) -> float | None:
+    if before is None or after is None or after < before:
+        return None
+    return after - before
