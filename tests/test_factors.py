@@ -8,8 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from inferprint._config import Config
-from inferprint.errors import ConfigError
+from inferprint import Config, ConfigError
 from inferprint.factors import Factors, resolve
 from inferprint.grid import carbon_intensity, find, read_countries
 from inferprint.records import Factor

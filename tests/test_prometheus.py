@@ -18,11 +18,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from fake_tracker import FakeTracker, gpu_books, grid_intensity
-from inferprint._config import Config
-from inferprint._runtime import Tracker
-from inferprint._version import __version__
-from inferprint.delivery import Exporter
-from inferprint.errors import ConfigError
+from inferprint import Config, ConfigError, Exporter, Tracker, __version__
 from inferprint.receipt import Receipt
 from inferprint.records import Carbon, Cost, Tokens
 from inferprint.testing import FakeClock, FakeSource

@@ -85,7 +85,9 @@ class Tracker:
         self.findings: Sequence[Finding] = ()
         self._given_exporters = list(exporters)
         self._exporters = [*load_exporters(self.config), *self._given_exporters]
-        self._sources = None if sources is None else _checked_sources(sources)
+        self._sources: Sequence[PowerSource] | None = None
+        if sources is not None:
+            self._sources = _checked_sources(sources)
         if self._sources is None and self.config.sources is not None:
             self._sources = self._detect()
         self._manual = clock is not None
@@ -180,8 +182,8 @@ class Tracker:
 
     def _renew(self) -> None:
         """All that does not outlive a fork."""
-        self.running = False
-        self.reads_cpu = False
+        self.running: bool = False
+        self.reads_cpu: bool = False
         self._lock = threading.Condition(threading.RLock())
         self._ready = threading.Event()
         self._setup_error: InferprintError | None = None
@@ -441,7 +443,7 @@ class Tracker:
                 self._close_account(request, account)
 
     def _open_account(self, request: Request) -> None:
-        parent = request._parent and request._parent._account
+        parent = request._parent._account if request._parent is not None else None
         if parent is not None and parent.books is not self._books:
             parent = None  # it is of another tracker, or of before a fork
         account = request._account = Account(request, request._started_ns, parent)

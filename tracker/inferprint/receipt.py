@@ -115,7 +115,11 @@ class Receipt:
 def _sum_energy(parts: Sequence[Energy]) -> Energy:
     names = dict.fromkeys(name for part in parts for name in part.by_component)
     return Energy(
-        *(_sum_known(getattr(part, field.name) for part in parts) for field in fields(Energy)[:-1]),
+        active_j=_sum_known(part.active_j for part in parts),
+        idle_j=_sum_known(part.idle_j for part in parts),
+        standing_j=_sum_known(part.standing_j for part in parts),
+        overhead_j=_sum_known(part.overhead_j for part in parts),
+        total_j=_sum_known(part.total_j for part in parts),
         by_component={
             name: _sum_component([p.by_component[name] for p in parts if name in p.by_component])
             for name in names
@@ -124,9 +128,11 @@ def _sum_energy(parts: Sequence[Energy]) -> Energy:
 
 
 def _sum_component(parts: Sequence[ComponentEnergy]) -> ComponentEnergy:
-    ranges = fields(ComponentEnergy)[:-1]
     return ComponentEnergy(
-        *(_sum_known(getattr(part, field.name) for part in parts) for field in ranges),
+        active_j=_sum_known(part.active_j for part in parts),
+        idle_j=_sum_known(part.idle_j for part in parts),
+        standing_j=_sum_known(part.standing_j for part in parts),
+        total_j=_sum_known(part.total_j for part in parts),
         provenance=weakest(part.provenance for part in parts),
     )
 

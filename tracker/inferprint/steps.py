@@ -12,6 +12,7 @@ Pure: it is told what was seen and says when to look next.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from itertools import pairwise
 
 MS = 1_000_000
@@ -121,7 +122,7 @@ class StepClock:
         self.next_look_ns = 0
         self.steps: StepIntervals | None = None
         self._interval_ns = interval_ns
-        self._mode = self._begin
+        self._mode: Callable[[int, int, bool], int | None] = self._begin
         self._seen: tuple[int, float] = (0, 0.0)
         self._closed_ns = 0
         self._seek_from_ns = 0

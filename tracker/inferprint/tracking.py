@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from inferprint.records import Outcome
@@ -101,7 +101,7 @@ def _coroutine(function: Callable[..., Any], open_request: Open, tokens: ReadTok
 
 
 def _generator(function: Callable[..., Any], open_request: Open, tokens: ReadTokens | None) -> Any:
-    def wrapper(*args: Any, **kwargs: Any) -> Iterator[Any]:
+    def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         stream = function(*args, **kwargs)
         request = open_request()
         request._begin_detached()

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from inferprint.cli import FAILED, OK, Subparsers
 from inferprint.errors import MissingExtra
 
-BLAS_THREADS = "2"
+BLAS_THREADS = "1"
 DAY_S = 86_400
 
 
@@ -49,7 +49,8 @@ def run(args: argparse.Namespace) -> int:
         MissingExtra: numpy is not installed.
         ConfigError: the metrics port that was asked for cannot be listened on.
     """
-    # BLAS reads this when numpy is loaded; a pool as wide as the host spins on small products.
+    # BLAS reads this when numpy is loaded. Its threads wait for each other by spinning: on
+    # products this small, on a busy machine, several took three times as long as one.
     os.putenv("OPENBLAS_NUM_THREADS", BLAS_THREADS)
     try:
         from inferprint.demo.show import show

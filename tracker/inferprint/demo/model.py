@@ -23,12 +23,12 @@ ROTARY_BASE = 10_000.0
 
 @dataclass(frozen=True, slots=True)
 class Shape:
-    """How large the model is. By default 26 million parameters: a step is some milliseconds."""
+    """How large the model is. By default 11 million parameters: a step is some milliseconds."""
 
-    layers: int = 8
-    width: int = 512
-    heads: int = 8
-    hidden: int = 1408
+    layers: int = 6
+    width: int = 384
+    heads: int = 6
+    hidden: int = 1024
     vocabulary: int = 256
     context: int = 256
 

@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 
-from inferprint import Balance, DeviceBalance, Receipt, Tracker
+from inferprint import Balance, DeviceBalance, Factor, Receipt, Tracker
 from inferprint.sources.findings import Finding
 
 __all__ = ["JsonLines", "Start", "Text"]
 
 HOW = ("measured", "modelled")
-DOCTOR = "what is read, what is not, and the command that mends it: inferprint doctor"
+DOCTOR = "What is read, what is not, and the command that mends it: inferprint doctor"
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +25,7 @@ class Start:
     seconds: float
     metrics: str
     findings: tuple[Finding, ...]
+    carbon: Factor | None
 
 
 class Text:
@@ -38,7 +39,8 @@ class Text:
         _print(
             f"A transformer of {start.parameters / 1e6:.0f} million random weights, {start.where}:",
             f"{start.clients} clients ask it for {start.seconds:g} s, after a moment of quiet.",
-            *(f"  {line}" for line in self._meters),
+            *self._meters,
+            grid(start.carbon),
             f"Metrics, while this runs: {start.metrics}",
             "",
         )
@@ -95,18 +97,26 @@ def meters(findings: Iterable[Finding]) -> list[str]:
     return lines if all(finding.status == "measured" for finding in known) else [*lines, DOCTOR]
 
 
-COLUMNS = ("meter", "active", "idle", "standing", "not charged", "others", "unknown")
+def grid(carbon: Factor | None) -> str:
+    """Which carbon intensity receipts are computed with, and how one is set."""
+    if carbon is None:
+        return "Carbon: unknown, until a place is set, for example INFERPRINT_LOCATION=FRA."
+    where = f" in {carbon.region}" if carbon.region else ""
+    return f"Carbon: {carbon.value:g} {carbon.unit}{where}, by {carbon.source}."
+
+
+COLUMNS = ("meter", "active", "idle", "standing", "not charged", "other procs", "unattributed")
 
 
 def table(balance: Balance) -> list[str]:
     """The books of each device in joules: the first figure is the sum of those that follow."""
     lines = [
-        "Balance in joules: what the meter counted = what requests were charged (active + idle",
-        "+ standing) + standing not charged yet + other processes + unattributed",
+        "Balance in joules: what the meter counted = what requests were charged (active, idle and",
+        "standing) + standing not charged yet + other processes + what nothing explains.",
         f"{'':24}" + "".join(f"{column:>13}" for column in COLUMNS),
     ]
     lines += [_row(f"{key} ({device.provenance})", device) for key, device in _sorted(balance)]
-    return [*lines, f"closes to {balance.closure_error:.0e} of the meter"]
+    return [*lines, f"The terms add up to the meter within {balance.closure_error:.0e} of it."]
 
 
 def _sorted(balance: Balance) -> list[tuple[str, DeviceBalance]]:

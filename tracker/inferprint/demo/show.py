@@ -17,7 +17,6 @@ from inferprint.demo.clients import serve
 from inferprint.demo.engine import Engine
 from inferprint.demo.model import Model, Shape
 from inferprint.demo.screen import JsonLines, Start, Text
-from inferprint.sources.detect import detect
 
 __all__ = ["show"]
 
@@ -47,13 +46,19 @@ def show(seconds: float, clients: int, metrics_port: int | None, *, as_json: boo
     config = Config(prometheus_port=port)
     arrays = best_arrays()
     model = _warm(arrays, min(clients, MOST_SLOTS))
-    detection = detect(config)
     metrics = _prometheus(config)
-    tracker = Tracker(config, sources=detection.sources, exporters=[metrics, screen])
+    tracker = Tracker(config, exporters=[metrics, screen])
     with tracker, Engine(model) as engine:
-        address = f"http://{config.prometheus_host}:{metrics.port}/metrics"
-        parameters = model.shape.parameters
-        screen.begin(Start(arrays.where, parameters, clients, seconds, address, detection.findings))
+        start = Start(
+            where=arrays.where,
+            parameters=model.shape.parameters,
+            clients=clients,
+            seconds=seconds,
+            metrics=f"http://{config.prometheus_host}:{metrics.port}/metrics",
+            findings=tuple(tracker.findings),
+            carbon=tracker.factors.carbon_intensity,
+        )
+        screen.begin(start)
         with suppress(KeyboardInterrupt):
             time.sleep(QUIET_S)
             asyncio.run(serve(tracker, engine, clients, seconds))

@@ -29,7 +29,7 @@ class ProcessUsage:
     take turns within it are told apart only on average. A look is taken every second, or
     every ten where two in a row took over 2 ms or this process is not recognised.
 
-    NVML tells the pids of the host. In a container this process cannot know its own, so its
+    NVML tells the pids of the host (Project-HAMi/HAMi-core#112). In a container this process cannot know its own, so its
     part is unknown until a look shows its pid (as with ``--pid=host``, or in drivers that
     translate). Descendants count as its own: engines run the model in a child process.
 
@@ -106,7 +106,7 @@ class ProcessUsage:
 
     def _sane(self, samples: Iterable[Any]) -> dict[int, float]:
         # Drivers fill spare places with pid 0 and with utilisations in the ten thousands
-        # (nvtop issue 110, DCGM issue 83).
+        # (Syllo/nvtop#110, NVIDIA/DCGM#83).
         sane = [sample for sample in samples if sample.pid and sample.smUtil <= 100]
         self._last_seen_us = max((sample.timeStamp for sample in sane), default=self._last_seen_us)
         return {sample.pid: sample.smUtil / 100 for sample in sane}
