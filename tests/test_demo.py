@@ -8,8 +8,9 @@ import signal
 import socket
 import subprocess
 import sys
+import time
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
@@ -17,6 +18,7 @@ import pytest
 from inferprint import Balance, DeviceBalance
 from inferprint.demo.screen import meters, table
 from inferprint.sources.findings import Finding, FindingStatus
+from nvml_sim import SimGpu, Simulator
 from support import REPO, run_python
 
 MODELLED = {"INFERPRINT_SOURCES": "cpu_model,dram_model"}
@@ -24,17 +26,26 @@ MODELLED = {"INFERPRINT_SOURCES": "cpu_model,dram_model"}
 
 
 @contextmanager
-def demo(*args: str) -> Iterator[subprocess.Popen[str]]:
+def demo(*args: str, env: Mapping[str, str] = MODELLED) -> Iterator[subprocess.Popen[str]]:
     """A demo that runs beside the test; one that does not end by itself is killed."""
     command = [sys.executable, "-W", "error", "-m", "inferprint", "demo", *args]
     pipe = subprocess.PIPE
     with subprocess.Popen(
-        command, env={**os.environ, **MODELLED}, cwd=REPO, stdout=pipe, stderr=pipe, text=True
+        command, env={**os.environ, **env}, cwd=REPO, stdout=pipe, stderr=pipe, text=True
     ) as process:
         try:
             yield process
         finally:
             process.kill()
+
+
+def rest_of(process: subprocess.Popen[str]) -> tuple[str, str]:
+    """What it prints until it ends: ``communicate`` would lose what ``readline`` read ahead."""
+    assert process.stdout is not None
+    assert process.stderr is not None
+    output = process.stdout.read(), process.stderr.read()
+    process.wait()
+    return output
 
 
 def scrape(url: str) -> str:
@@ -55,7 +66,7 @@ def test_the_receipts_add_up_to_the_balance_and_the_metrics_answer_meanwhile() -
         start = json.loads(process.stdout.readline())["start"]
         first = json.loads(process.stdout.readline())["receipt"]
         metrics = scrape(start["metrics"])
-        rest, errors = process.communicate(timeout=60)
+        rest, errors = rest_of(process)
     assert (process.returncode, errors) == (0, "")
     *lines, last = map(json.loads, rest.splitlines())
     receipts = [first, *(line["receipt"] for line in lines)]
@@ -82,6 +93,25 @@ def test_modelled_watts_are_called_modelled_first_and_last() -> None:
         assert "inferprint doctor" in part
 
 
+def test_a_metered_gpu_is_called_measured() -> None:
+    """On a GPU with an energy counter that draws 300 W, findings and books say measured, and
+    have more joules than the second of load and no more than the whole run.
+    """
+    with Simulator(SimGpu(power_w=300.0)) as sim:
+        arguments = ("--seconds", "1", "--metrics-port", "0", "--json")
+        with demo(*arguments, env={**sim.env, "INFERPRINT_SOURCES": "nvml"}) as process:
+            began = time.monotonic()
+            text, errors = process.communicate(timeout=60)
+            took_s = time.monotonic() - began
+        assert (process.returncode, errors) == (0, "")
+        lines = [json.loads(line) for line in text.splitlines()]
+        device = lines[-1]["balance"]["devices"][sim.uuid(0)]
+    assert {finding["status"] for finding in lines[0]["start"]["findings"]} == {"measured"}
+    assert device["provenance"] == "measured"
+    assert 300.0 <= device["measured_j"] <= 300.0 * took_s
+    assert lines[-1]["balance"]["closure_error"] <= 1e-9
+
+
 def test_ctrl_c_ends_it_with_the_balance() -> None:
     """An interrupt under load ends it within seconds: no traceback, balance printed, exit 0."""
     with demo("--seconds", "600", "--metrics-port", "0") as process:
@@ -89,7 +119,7 @@ def test_ctrl_c_ends_it_with_the_balance() -> None:
         while "tiny-llm" not in process.stdout.readline():
             assert process.poll() is None
         process.send_signal(signal.SIGINT)
-        text, errors = process.communicate(timeout=20)
+        text, errors = rest_of(process)
     assert (process.returncode, errors) == (0, "")
     assert "Balance in joules" in text
 
@@ -158,9 +188,9 @@ def test_without_any_reading_joules_are_unknown() -> None:
 
 
 def test_the_table_shows_every_term_of_the_books() -> None:
-    """A device's row has its meter and the six terms that add up to it."""
+    """A device's row has what it used and the six terms that add up to it."""
     device = DeviceBalance("gpu", "a", "measured", 63.0, 1.0, 2.0, 4.0, 8.0, 16.0, 32.0)
     row = next(line for line in table(Balance({"GPU-1": device})) if "GPU-1" in line)
-    meter, *terms = map(float, row.split()[2:])
-    assert (meter, sum(terms)) == (63.0, 63.0)
+    used, *terms = map(float, row.split()[2:])
+    assert (used, sum(terms)) == (63.0, 63.0)
     assert "measured" in row

@@ -107,7 +107,7 @@ def code_blocks(path: Path) -> str:
     return "\n".join(re.findall(r"^```python\n(.*?)^```", path.read_text(), flags=re.M | re.S))
 
 
-@pytest.mark.parametrize("path", filter(code_blocks, PAGES), ids=lambda path: path.name)
+@pytest.mark.parametrize("path", [p for p in PAGES if code_blocks(p)], ids=lambda path: path.name)
 def test_code_in_the_documentation_runs(path: Path, tmp_path: Path) -> None:
     """A page's Python blocks, read from top to bottom, run without an error or a warning.
 

@@ -36,7 +36,7 @@ def test_a_decorated_function_gets_a_receipt_per_call() -> None:
     """Two calls give two receipts, with the joules and the tokens of each."""
     receipts = [line for line in run("01_decorator.py").splitlines() if "demo-model" in line]
     assert len(receipts) == 2
-    assert all(re.search(r"\d J\b", line) and "modelled" in line for line in receipts)
+    assert all(re.search(r"\d [mµ]?J\b", line) and "modelled" in line for line in receipts)
 
 
 def test_a_reply_carries_its_footprint() -> None:

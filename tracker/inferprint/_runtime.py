@@ -8,7 +8,7 @@ import os
 import threading
 import weakref
 from collections import Counter, deque
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import TYPE_CHECKING
@@ -38,10 +38,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from inferprint.sources.findings import Finding
-    from inferprint.stakes import Stake
 
 log = logging.getLogger("inferprint")
 
+DONE = object()
 NO_LABELS: Mapping[str, str] = {}
 # A request is settled without a device that gave no reading for this long after its end.
 GIVE_UP_S = 1.0
@@ -49,6 +49,9 @@ GIVE_UP_S = 1.0
 MOST_PENDING = 20_000
 # Threads of requests whose CPU clock is read at the end of a window.
 MOST_OWNERS = 64
+# Requests whose share of the work is done before others get the interpreter: half a
+# millisecond's worth.
+REQUESTS_AT_ONCE = 100
 # How long a start waits for the first readings, and a stop for the last windows to close.
 START_S = 10.0
 STOP_S = 0.5
@@ -187,10 +190,14 @@ class Tracker:
         self._lock = threading.Condition(threading.RLock())
         self._ready = threading.Event()
         self._setup_error: InferprintError | None = None
-        self._events: deque[Request] = deque()
-        self.tell: Callable[[Request], None] = self._events.append
+        self.events: deque[Request] = deque()
+        self.tell: Callable[[Request], None] = self.events.append
         self._books = Books()
-        self._sampler = Sampler(self._clock, self.config.sample_interval_s, self._take)
+        self._closing: deque[Window] = deque()
+        self._job: Iterator[None] = iter(())
+        self._sampler = Sampler(
+            self._clock, self.config.sample_interval_s, self._closing.extend, self._work
+        )
         self._outboxes: list[Outbox] = []
         self._callbacks: dict[Request, list[Callable[[], None]]] = {}
         self._in_flight: Counter[str] = Counter()
@@ -231,7 +238,7 @@ class Tracker:
                 self.reads_cpu |= weights.owns_threads
                 idle = IdlePower(device, _idle_by_hand(config, device))
                 policy = idle_policy(config.idle_policy, config.standing_horizon_s)
-                ledgers.append(Ledger(device, idle, policy, weights))
+                ledgers.append(Ledger(device, idle, policy, weights, place=len(ledgers)))
         self._books = Books(ledgers)
 
     # ---- requests ------------------------------------------------------------------------
@@ -267,12 +274,12 @@ class Tracker:
         """A provisional receipt of a request, or the settled one if there is one."""
         with self._lock:
             self._drain()
-            if request._settlement is None and request._account is not None:
+            if not request._settled and request._account is not None:
                 ended_ns = request._ended_ns
                 until_ns = ended_ns if ended_ns >= 0 else self.now_ns()
                 said = provisional(request._account, self.config.idle_policy, until_ns)
                 return self._receipt(request, said)
-        if request._settlement is None:
+        if not request._settled:
             return self._receipt(request, self._unknown)
         return self._settled_receipt(request)
 
@@ -282,10 +289,10 @@ class Tracker:
         Raises:
             NotSettled: it was not settled in ``timeout`` seconds.
         """
-        if request._settlement is None and not self._manual:
+        if not request._settled and not self._manual:
             with self._lock:
-                self._lock.wait_for(lambda: request._settlement is not None, timeout)
-        if request._settlement is None:
+                self._lock.wait_for(lambda: request._settled, timeout)
+        if not request._settled:
             raise NotSettled(self._why_not_settled(request, timeout))
         return self._settled_receipt(request)
 
@@ -303,7 +310,7 @@ class Tracker:
                 return
 
         with self._lock:
-            if request._settlement is None:
+            if not request._settled:
                 self._callbacks.setdefault(request, []).append(tell_loop)
             else:
                 done.set()
@@ -323,7 +330,9 @@ class Tracker:
     def _settled_receipt(self, request: Request) -> Receipt:
         """The receipt of what was settled; made once, when it is first asked for."""
         if request._receipt is None:
-            request._receipt = self._receipt(request, request._settlement or self._unknown)
+            assert request._account is not None
+            said = settlement(request._account, self.config.idle_policy)
+            request._receipt = self._receipt(request, said)
         return request._receipt
 
     def _receipt(self, request: Request, said: Settlement) -> Receipt:
@@ -383,16 +392,32 @@ class Tracker:
             return self._lock.wait_for(lambda: not self._books.unsettled, timeout)
 
     def _take(self, windows: Sequence[Window]) -> None:
-        """Windows have closed: splits them, settles requests, hands receipts over."""
+        """Windows have closed: does all that they bring."""
+        self._closing.extend(windows)
+        for _ in self._process():
+            pass
+
+    def _work(self) -> bool:
+        """Does a little of what the windows that have closed bring; whether there is more."""
+        for _ in range(REQUESTS_AT_ONCE):
+            if next(self._job, DONE) is DONE:
+                self._job = self._process()
+                return False
+        return True
+
+    def _process(self) -> Iterator[None]:
+        """Splits the windows that have closed, settles requests, hands receipts over;
+        yields about once for every request."""
         with self._lock:
-            self._drain()
-            for window in windows:
-                ledger = self._books.ledgers[window.device_id]
-                self._books.close(window, _cpu_clocks(ledger.owners))
+            yield from self._draining()
+            while self._closing:
+                window = self._closing.popleft()
+                owners = self._books.ledgers[window.device_id].owners
+                yield from self._books.close(window, _cpu_clocks(owners))
             self._books.give_up(self.now_ns() - self._patience_ns())
             self._bound_backlog()
             settled = self._settle()
-        self._hand_over(settled)
+        yield from self._hand_over(settled)
 
     def _give_up(self) -> None:
         """Settles every request that has ended with what is known of it."""
@@ -400,17 +425,17 @@ class Tracker:
             self._drain()
             self._books.give_up(self.now_ns())
             settled = self._settle()
-        self._hand_over(settled)
+        for _ in self._hand_over(settled):
+            pass
 
     def _patience_ns(self) -> int:
         return round(max(GIVE_UP_S, 3 * self.config.sample_interval_s) * NS_PER_S)
 
     def _settle(self) -> list[Request]:
-        settled = []
+        settled: list[Request] = []
         for account in self._books.settled():
             request = account.request
-            request._settlement = settlement(account, self.config.idle_policy)
-            request._account = request._parent = None
+            request._settled, request._parent = True, None
             settled.append(request)
             for tell in self._callbacks.pop(request, ()):
                 tell()
@@ -418,29 +443,38 @@ class Tracker:
             self._lock.notify_all()
         return settled
 
-    def _hand_over(self, settled: Sequence[Request]) -> None:
-        if settled and self._outboxes:
-            receipts = [self._settled_receipt(request) for request in settled]
-            for outbox in self._outboxes:
-                outbox.put(receipts)
+    def _hand_over(self, settled: Sequence[Request]) -> Iterator[None]:
+        if not settled or not self._outboxes:
+            return
+        receipts = []
+        for request in settled:
+            receipts.append(self._settled_receipt(request))
+            yield
+        for outbox in self._outboxes:
+            outbox.put(receipts)
 
     def _bound_backlog(self) -> None:
         """A device that can't be read for long may not hoard the events of requests."""
         for lane in self._sampler.lanes:
             for device in lane.devices:
-                ledger = self._books.ledgers.get(device.id)
-                if ledger is not None and ledger.backlog > MOST_PENDING:
-                    self._books.close(lane.abandon(device.id, self.now_ns()))
+                if self._books.backlog(device.id) > MOST_PENDING:
+                    for _ in self._books.close(lane.abandon(device.id, self.now_ns())):
+                        pass
 
     def _drain(self) -> None:
         """Tells the books what requests have done since the last time."""
-        for _ in range(len(self._events)):
-            request = self._events.popleft()
+        for _ in self._draining():
+            pass
+
+    def _draining(self) -> Iterator[None]:
+        for _ in range(len(self.events)):
+            request = self.events.popleft()
             account = request._account
             if account is None:
                 self._open_account(request)
             elif account.books is self._books and account.ended_ns is None:
                 self._close_account(request, account)
+            yield
 
     def _open_account(self, request: Request) -> None:
         parent = request._parent._account if request._parent is not None else None
@@ -499,13 +533,12 @@ def _idle_by_hand(config: Config, device: Device) -> float | None:
     return {"gpu": config.gpu_idle_w, "cpu": config.cpu_idle_w}.get(device.component)
 
 
-def _cpu_clocks(owners: Iterable[Stake]) -> dict[Stake, int]:
+def _cpu_clocks(owners: Sequence[Account]) -> dict[Account, int]:
     clocks = {}
-    for stake in list(owners)[:MOST_OWNERS]:
-        thread = stake.account.request._thread
-        clock_ns = None if thread is None else thread.cpu_ns()
+    for account in owners[:MOST_OWNERS]:
+        clock_ns = account.request._thread.cpu_ns()
         if clock_ns is not None:
-            clocks[stake] = clock_ns
+            clocks[account] = clock_ns
     return clocks
 
 

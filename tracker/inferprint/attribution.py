@@ -19,24 +19,30 @@ Pure: no clock, no I/O.
 
 from __future__ import annotations
 
-from bisect import bisect_right
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from inferprint import flags
 from inferprint.idle import QUIET_BUSY_SHARE, IdlePower
 from inferprint.levels import Level
 from inferprint.records import Device, DeviceBalance, Provenance
 from inferprint.splitting import Split, split_window
-from inferprint.stakes import STEP_IN_FLIGHT, Event, Kind, Stake
+from inferprint.stakes import ARRIVE, END, RESUME, Stake
 from inferprint.standing import IdlePolicy
-from inferprint.timeline import Mark, Timeline
+from inferprint.timeline import Mark, State
 from inferprint.units import NS_PER_S, seconds
 from inferprint.weights import Weights, WindowWork
 from inferprint.windows import Window
+
+if TYPE_CHECKING:
+    from inferprint.books import Account
+
+_time_of = itemgetter(0)
+
+SHORT = frozenset({flags.SHORT})
 
 
 @dataclass(slots=True)
@@ -67,6 +73,40 @@ class Earned(NamedTuple):
     standing_j: float
 
 
+@dataclass(slots=True)
+class Span:
+    """The requests' time line over one window of one device.
+
+    Args:
+        start, end: its state at the window's two ends.
+        marks: the events in between.
+    """
+
+    start: State
+    end: State
+    marks: Sequence[Mark]
+
+    @property
+    def length_ns(self) -> int:
+        """From the start to the end."""
+        return self.end.at_ns - self.start.at_ns
+
+    @property
+    def quiet_ns(self) -> int:
+        """Time in which no request was in flight."""
+        return self.end.quiet_ns - self.start.quiet_ns
+
+    @property
+    def busy_ns(self) -> int:
+        """Time in which one was."""
+        return self.length_ns - self.quiet_ns
+
+    @property
+    def visits(self) -> int:
+        """Requests in flight at the start, and those that came in."""
+        return self.start.running + sum(mark[1] <= RESUME for mark in self.marks)
+
+
 class Ledger:
     """The books of one device.
 
@@ -75,64 +115,85 @@ class Ledger:
         idle: its idle power.
         policy: who pays for idle energy, with its own memory of this device's traffic.
         weights: asked once a window how active energy is to be weighed.
+        place: where an account's stakes have the one in this device.
     """
 
     def __init__(
-        self, device: Device, idle: IdlePower, policy: IdlePolicy, weights: Weights
+        self,
+        device: Device,
+        idle: IdlePower,
+        policy: IdlePolicy,
+        weights: Weights,
+        place: int = 0,
     ) -> None:
         self.device = device
         self.idle = idle
         self.weights = weights
-        self.owners: set[Stake] = set()
-        self.closed_ns: int | None = None
+        self.cursor = 0
+        self.state: State | None = None
         self.provenance: Provenance = "unknown"
         self.power_w: float | None = None
+        self._place = place
         self._policy = policy
-        self._pending: list[Event] = []
         self._totals = Totals()
         self._active = Level()
         self._idle = Level()
         self._windows = self._known_windows = self._known_before = self._prorated_last = 0
         self._said_last: dict[str, int] = {}
+        self._owners: dict[Stake, Account] = {}
         # Active watts of the requests together, when last there were any.
         self._busy_w: float | None = None
 
-    def add(self, event: Event) -> None:
-        """Takes an event. One that comes after its window closed counts from the next."""
-        self._pending.append(event)
-
     @property
-    def backlog(self) -> int:
-        """Events that wait for their window to close."""
-        return len(self._pending)
+    def owners(self) -> Sequence[Account]:
+        """The requests in flight that own their thread, at the last window's end."""
+        return list(self._owners.values())
 
-    def close(self, window: Window, cpu_ns: Mapping[Stake, int] | None = None) -> list[Stake]:
+    def open(self, marks: Sequence[Mark], state: State) -> Iterator[Account]:
+        """The first reading of the device.
+
+        Args:
+            marks: the events before it.
+            state: the time line at it.
+
+        Yields:
+            The requests that ended before it, of which this device knows nothing.
+        """
+        self._windows += 1
+        self.cursor += len(marks)
+        self.state = state
+        yield from self._move(Span(state, state, marks), 0.0, 0.0)
+
+    def close(
+        self,
+        window: Window,
+        marks: Sequence[Mark],
+        end: State,
+        cpu_ns: Mapping[Account, int] | None = None,
+    ) -> Iterator[Account]:
         """Splits a window among the requests in flight in it.
+
+        The books are in order again when the iterator has come to its end.
 
         Args:
             window: it begins where the one before it ended.
+            marks: the events since then.
+            end: the time line at the window's end.
             cpu_ns: CPU clocks, at its end, of the threads that requests in flight own.
 
-        Returns:
-            The stakes of the requests that ended in it.
+        Yields:
+            The requests that ended in it.
         """
+        span = Span(self.state or end.at(window.start_ns), end, marks)
         self._windows += 1
-        start_ns = max(window.start_ns, self.closed_ns or window.start_ns)
-        timeline = Timeline(start_ns, self._idle.members, self.owners)
-        due = self._due(window.end_ns)
-        if due and due[0].at_ns < start_ns:
-            due = self._shift_late(due, start_ns)
-        marks = timeline.run(due, window.end_ns)
-        for stake, clock_ns in (cpu_ns or {}).items():
-            timeline.read_cpu(stake, clock_ns)
-        self._observe_idle(window, timeline)
-        split = split_window(window, timeline.busy_ns, timeline.quiet_ns, self.idle.watts)
-        self._note(window, timeline)
-        self._book(window, split, timeline)
-        self._charge_standing(split, marks, timeline)
-        self._share(window, split, marks, timeline)
-        self.closed_ns = window.end_ns
-        return [mark.event.stake for mark in marks if mark.event.kind >= Kind.END]
+        self.cursor += len(marks)
+        self._observe_idle(window, span)
+        split = split_window(window, span.busy_ns, span.quiet_ns, self.idle.watts)
+        self._note(window, span)
+        self._book(window, split, span)
+        self._charge_standing(split, span)
+        yield from self._share(window, split, span, cpu_ns or {})
+        self.state = end
 
     def earned(self, stake: Stake) -> Earned:
         """What a request has earned up to the last window's end."""
@@ -142,14 +203,13 @@ class Ledger:
             active_j += self._active.value - stake.active_entry if stake.pooled else 0.0
         return Earned(active_j, idle_j, stake.standing_j)
 
-    def expected(self, stake: Stake, until_ns: int) -> Earned | None:
+    def expected(self, stake: Stake, started_ns: int, until_ns: int) -> Earned | None:
         """What a request will have earned by an instant after the last window's end, at the
-        power of the windows before; None where that is not known.
-        """
+        power of the windows before; None where that is not known."""
         earned = self.earned(stake)
-        since_ns = max(self.closed_ns or 0, stake.account.started_ns)
-        ahead_s = seconds(max(0, until_ns - since_ns))
-        if self._busy_w is None or self.closed_ns is None:
+        closed_ns = self.state.at_ns if self.state is not None else 0
+        ahead_s = seconds(max(0, until_ns - max(closed_ns, started_ns)))
+        if self._busy_w is None:
             return earned if stake.first_window and not ahead_s else None
         share_s = ahead_s / max(1, self._idle.members + (not stake.running))
         idle_w = (self.idle.watts or 0.0) * self._policy.shares_idle
@@ -160,19 +220,30 @@ class Ledger:
         )
 
     def said(self, stake: Stake) -> frozenset[str]:
-        """The flags of the device and of the windows that a request has touched."""
-        touched = (flag for flag, last in self._said_last.items() if last >= stake.first_window)
-        ended = not stake.running
-        short = {flags.SHORT} if ended and stake.first_window == stake.last_window else ()
-        return self.device.flags.union(touched, short)
+        """The flags of the device and of the windows that a request has touched so far."""
+        if stake.said is not None:
+            return stake.said
+        said = self.device.flags
+        for flag, last in self._said_last.items():
+            if last >= stake.first_window:
+                said = said | {flag}
+        return said
 
     def provenance_of(self, stake: Stake) -> Provenance:
-        """How well the energy of a request is known, up to the last window's end."""
+        """How well the energy of a request is known, up to its end or the last window's."""
+        if stake.provenance is not None:
+            return stake.provenance
         if not stake.first_window or self._known_windows <= stake.known_before:
             return "unknown"
         if self.provenance == "measured" and self._prorated_last >= stake.first_window:
             return "prorated"
         return self.provenance
+
+    def _finish(self, stake: Stake) -> None:
+        """A request has ended: what is said of it later does not change any more."""
+        stake.provenance = self.provenance_of(stake)
+        said = self.said(stake)
+        stake.said = said | SHORT if stake.first_window == self._windows else said
 
     def write_off(self, stake: Stake, paid: Earned) -> None:
         """A request was settled before it ended here: what it earned since is nobody's."""
@@ -202,35 +273,16 @@ class Ledger:
             idle_w=self.idle.watts,
         )
 
-    def _due(self, end_ns: int) -> list[Event]:
-        """The events of this window, in order; later ones stay."""
-        self._pending.sort(key=itemgetter(0))
-        count = bisect_right(self._pending, end_ns, key=itemgetter(0))
-        due, self._pending = self._pending[:count], self._pending[count:]
-        return due
+    # ---- one window ----------------------------------------------------------------------
 
-    def _shift_late(self, due: list[Event], start_ns: int) -> list[Event]:
-        """Requests that ended before this window and are told of in it, because a thread
-        was held up, count in it for as long as they ran: they are not free.
-        """
-        shifted = []
-        for event in due:
-            late = event.kind >= Kind.END and event.at_ns < start_ns
-            if late and not event.stake.first_window:
-                ran_ns = event.at_ns - event.stake.account.started_ns
-                event = event._replace(at_ns=start_ns + ran_ns)
-            shifted.append(event)
-        shifted.sort(key=itemgetter(0))
-        return shifted
-
-    def _observe_idle(self, window: Window, timeline: Timeline) -> None:
-        if window.energy_j is None or window.gap or timeline.busy_ns:
+    def _observe_idle(self, window: Window, span: Span) -> None:
+        if window.energy_j is None or window.gap or span.busy_ns:
             return
         limit_s = QUIET_BUSY_SHARE * self.device.capacity * window.duration_s
         if (window.busy_s or 0.0) <= limit_s:
             self.idle.observe(window.energy_j / window.duration_s, window.duration_s)
 
-    def _note(self, window: Window, timeline: Timeline) -> None:
+    def _note(self, window: Window, span: Span) -> None:
         """Remembers what the receipts of the requests in this window must say."""
         said = set(window.flags)
         self._known_before = self._known_windows
@@ -241,66 +293,73 @@ class Ledger:
             said.update({self.idle.flag} if self.idle.flag else ())
         for flag in said:
             self._said_last[flag] = self._windows
-        if timeline.visits != 1 or timeline.quiet_ns:
+        if span.quiet_ns or span.visits != 1:
             self._prorated_last = self._windows
 
-    def _book(self, window: Window, split: Split, timeline: Timeline) -> None:
-        if window.energy_j is not None and timeline.busy_ns:
-            self._busy_w = split.requests_j / seconds(timeline.busy_ns)
+    def _book(self, window: Window, split: Split, span: Span) -> None:
         totals = self._totals
         totals.measured_j += window.energy_j or 0.0
         totals.other_j += split.other_j
         totals.unattributed_j += split.unattributed_j
+        if window.energy_j is not None and span.busy_ns:
+            self._busy_w = split.requests_j / seconds(span.busy_ns)
         if self.idle.watts is None:
             totals.unsplit_j += split.requests_j
 
-    def _charge_standing(self, split: Split, marks: list[Mark], timeline: Timeline) -> None:
+    def _charge_standing(self, split: Split, span: Span) -> None:
         """Puts the idle energy of quiet time into the pool, and lets arrivals draw on it."""
-        joules_per_ns = _idle_per_ns(split, timeline)
-        arrivals = (mark for mark in marks if mark.event.kind == Kind.ARRIVE)
-        pooled_ns = 0
-        for _, group in groupby(arrivals, key=lambda mark: mark.event.at_ns):
+        joules_per_ns = split.idle_j / span.length_ns if span.length_ns else 0.0
+        pooled_ns = span.start.quiet_ns
+        arrivals = [mark for mark in span.marks if mark[1] == ARRIVE] if self._policy.draws else []
+        for at_ns, group in groupby(arrivals, key=_time_of):
             together = list(group)
-            self._pool(joules_per_ns * (together[0].quiet_ns - pooled_ns))
-            pooled_ns = together[0].quiet_ns
-            self._draw(together)
-        self._pool(joules_per_ns * (timeline.quiet_ns - pooled_ns))
+            quiet_ns, running = together[0][6], together[0][8]
+            self._pool(joules_per_ns * (quiet_ns - pooled_ns))
+            pooled_ns = quiet_ns
+            self._draw(at_ns, together, after_quiet=not running)
+        self._pool(joules_per_ns * (span.end.quiet_ns - pooled_ns))
         if not self._policy.shares_idle:
-            self._totals.pool_j += joules_per_ns * timeline.busy_ns
+            self._totals.pool_j += joules_per_ns * span.busy_ns
 
     def _pool(self, joules: float) -> None:
         self._totals.pool_j += joules
         self._totals.standing_j += joules
 
-    def _draw(self, arrivals: list[Mark]) -> None:
-        first, totals = arrivals[0], self._totals
-        drawn_j = self._policy.draw(
-            totals.pool_j, first.event.at_ns, len(arrivals), first.running == 0
-        )
+    def _draw(self, at_ns: int, arrivals: Sequence[Mark], after_quiet: bool) -> None:
+        totals = self._totals
+        drawn_j = self._policy.draw(totals.pool_j, at_ns, len(arrivals), after_quiet)
         totals.pool_j -= drawn_j
         totals.standing_charged_j += drawn_j
         for mark in arrivals:
-            mark.event.stake.standing_j += drawn_j / len(arrivals)
+            mark[2].stakes[self._place].standing_j += drawn_j / len(arrivals)
 
-    def _share(self, window: Window, split: Split, marks: list[Mark], timeline: Timeline) -> None:
+    def _share(
+        self, window: Window, split: Split, span: Span, cpu_ns: Mapping[Account, int]
+    ) -> Iterator[Account]:
         """Gives the requests their shares of what is active and of what is idle."""
-        active_per_ns = self._weigh(window, split.requests_j, timeline)
-        idle_per_ns = _idle_per_ns(split, timeline) if self._policy.shares_idle else 0.0
-        for mark in marks:
-            step = STEP_IN_FLIGHT[mark.event.kind]
-            if step > 0:
-                self._enter(mark, active_per_ns * mark.pool_ns, idle_per_ns * mark.share_ns)
-            elif step < 0:
-                self._leave(mark, active_per_ns * mark.pool_ns, idle_per_ns * mark.share_ns)
-            mark.event.stake.last_window = self._windows
-        self._active.rise(active_per_ns * timeline.pool_ns)
-        self._idle.rise(idle_per_ns * timeline.share_ns)
+        own_threads = self.weights.owns_threads
+        cpu_s = self._cpu_times(span.marks, cpu_ns) if own_threads else {}
+        active_per_ns = self._weigh(window, split.requests_j, span, cpu_s)
+        idle_per_ns = 0.0
+        if self._policy.shares_idle and span.length_ns:
+            idle_per_ns = split.idle_j / span.length_ns
+        yield from self._move(span, active_per_ns, idle_per_ns)
+        active_ns = span.end.share_ns - span.start.share_ns
+        if own_threads:
+            active_ns = span.end.pool_ns - span.start.pool_ns
+        self._active.rise(active_per_ns * active_ns)
+        self._idle.rise(idle_per_ns * (span.end.share_ns - span.start.share_ns))
 
-    def _weigh(self, window: Window, requests_j: float, timeline: Timeline) -> float:
+    def _weigh(
+        self, window: Window, requests_j: float, span: Span, cpu_s: Mapping[Stake, float]
+    ) -> float:
         """Pays for requests' own work; returns joules per nanosecond of an equal share."""
-        pool_busy_s = seconds(timeline.pool_busy_ns)
-        work = WindowWork(window, requests_j, pool_busy_s, timeline.cpu_s)
-        shares = self.weights.weigh(work)
+        pool_busy_ns = span.busy_ns
+        if self.weights.owns_threads:
+            poolless_ns = span.end.poolless_ns - span.start.poolless_ns
+            pool_busy_ns = span.length_ns - poolless_ns
+        pool_busy_s = seconds(pool_busy_ns)
+        shares = self.weights.weigh(WindowWork(window, requests_j, pool_busy_s, cpu_s))
         weight = shares.shared * pool_busy_s + sum(shares.own.values())
         if weight <= 0:
             self._totals.unattributed_j += requests_j
@@ -310,19 +369,51 @@ class Ledger:
             self._totals.active_j += requests_j * own / weight
         return requests_j * shares.shared / weight / NS_PER_S
 
-    def _enter(self, mark: Mark, active_j: float, idle_j: float) -> None:
-        event = mark.event
-        stake = event.stake
-        if event.kind == Kind.ARRIVE:
-            stake.first_window = self._windows
-            stake.known_before = self._known_before
-        stake.running, stake.pooled = True, event.cpu_ns is None
+    def _cpu_times(
+        self, marks: Sequence[Mark], cpu_ns: Mapping[Account, int]
+    ) -> dict[Stake, float]:
+        """CPU seconds in this window of the threads that requests own."""
+        used = dict.fromkeys(self._owners, 0.0)
+        for _, kind, account, clock_ns, *_ in marks:
+            stake = account.stakes[self._place]
+            if kind <= RESUME and clock_ns is not None:
+                self._owners[stake] = account
+                stake.cpu_from_ns = clock_ns
+                used.setdefault(stake, 0.0)
+            elif kind > RESUME and self._owners.pop(stake, None) is not None:
+                _count_cpu(stake, clock_ns, used)
+        for account, clock_ns in cpu_ns.items():
+            stake = account.stakes[self._place]
+            if stake in self._owners:
+                _count_cpu(stake, clock_ns, used)
+        return used
+
+    def _move(self, span: Span, active_per_ns: float, idle_per_ns: float) -> Iterator[Account]:
+        """Lets requests in and out of the shares, each at its instant; yields the ended."""
+        share_from, pool_from = span.start.share_ns, span.start.pool_ns
+        own_threads, place = self.weights.owns_threads, self._place
+        for _, kind, account, cpu_ns, share_ns, pool_ns, _, _, _, _ in span.marks:
+            stake = account.stakes[place]
+            idle_j = idle_per_ns * (share_ns - share_from)
+            active_ns = pool_ns - pool_from if own_threads else share_ns - share_from
+            if kind <= RESUME:
+                if kind == ARRIVE:
+                    stake.first_window, stake.known_before = self._windows, self._known_before
+                stake.pooled = cpu_ns is None or not own_threads
+                self._enter(stake, active_per_ns * active_ns, idle_j)
+            elif stake.running:
+                self._leave(stake, active_per_ns * active_ns, idle_j)
+            if kind >= END:
+                self._finish(stake)
+                yield account
+
+    def _enter(self, stake: Stake, active_j: float, idle_j: float) -> None:
+        stake.running = True
         stake.idle_entry = self._idle.enter(idle_j)
         if stake.pooled:
             stake.active_entry = self._active.enter(active_j)
 
-    def _leave(self, mark: Mark, active_j: float, idle_j: float) -> None:
-        stake = mark.event.stake
+    def _leave(self, stake: Stake, active_j: float, idle_j: float) -> None:
         stake.running = False
         earned_j = self._idle.leave(idle_j, stake.idle_entry)
         stake.idle_j += earned_j
@@ -333,6 +424,7 @@ class Ledger:
             self._totals.active_j += earned_j
 
 
-def _idle_per_ns(split: Split, timeline: Timeline) -> float:
-    window_ns = timeline.busy_ns + timeline.quiet_ns
-    return split.idle_j / window_ns if window_ns else 0.0
+def _count_cpu(stake: Stake, clock_ns: int | None, used: dict[Stake, float]) -> None:
+    if clock_ns is not None and stake.cpu_from_ns is not None:
+        used[stake] += seconds(max(0, clock_ns - stake.cpu_from_ns))
+        stake.cpu_from_ns = clock_ns

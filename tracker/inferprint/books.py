@@ -6,12 +6,14 @@ Pure: events and windows go in, settled accounts come out.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from operator import itemgetter
 from typing import Any
 
 from inferprint.attribution import Earned, Ledger
 from inferprint.records import DeviceBalance
-from inferprint.stakes import Event, Kind, Stake
+from inferprint.stakes import ARRIVE, END, END_PAUSED, PAUSE, RESUME, Stake
+from inferprint.timeline import Event, Timeline
 from inferprint.windows import Window
 
 
@@ -24,47 +26,44 @@ class Account:
         parent: the request that it runs inside; None: none.
     """
 
-    __slots__ = (
-        "books",
-        "children",
-        "ended_ns",
-        "paid",
-        "parent",
-        "request",
-        "running_children",
-        "settled",
-        "stakes",
-        "started_ns",
-        "waits_for",
-    )
+    # Defaults on the class: most requests need no more.
+    books: Books | None = None
+    ended_ns: int | None = None
+    stakes: Sequence[Stake] = ()
+    children: Sequence[Account] = ()
+    running_children = 0
+    # Whether it has no thread of its own, so that it shares CPU time alike with others.
+    pooled = True
+    # How late its start was told.
+    late_ns = 0
+    # Stakes that have not ended yet, and children that have not been settled.
+    waits_for = 0
+    settled = False
+    # What each device had paid when it was settled without waiting for it.
+    paid: Mapping[int, Earned] = {}
 
     def __init__(self, request: Any, started_ns: int, parent: Account | None = None) -> None:
         self.request = request
-        self.books: Books | None = None
         self.started_ns = started_ns
-        self.ended_ns: int | None = None
         self.parent = parent
-        self.children: list[Account] = []
-        self.running_children = 0
-        self.stakes: list[tuple[Ledger, Stake]] = []
-        # Stakes that have not ended yet, and children that have not been settled.
-        self.waits_for = 0
-        self.settled = False
-        # What each device had paid when it was settled without waiting for it.
-        self.paid: dict[Stake, Earned] = {}
 
 
 class Books:
     """The ledgers of all devices.
 
     Args:
-        ledgers: one for each device.
+        ledgers: one for each device, each with its place in this list.
     """
 
-    def __init__(self, ledgers: Iterable[Ledger] = ()) -> None:
+    def __init__(self, ledgers: Sequence[Ledger] = ()) -> None:
         self.ledgers = {ledger.device.id: ledger for ledger in ledgers}
+        self._in_order = list(ledgers)
+        self._timeline = Timeline()
+        self._told: list[Event] = []
         self._ended: deque[Account] = deque()
         self._settled: list[Account] = []
+
+    # ---- requests ------------------------------------------------------------------------
 
     def start(
         self, account: Account, cpu_ns: int | None = None, parent_cpu_ns: int | None = None
@@ -78,17 +77,19 @@ class Books:
         """
         account.books = self
         at_ns = account.started_ns
+        account.late_ns = max(0, self._timeline.state.at_ns - at_ns)
         parent = account.parent
-        if parent is not None and parent.ended_ns is not None and parent.ended_ns <= at_ns:
-            parent = account.parent = None
         if parent is not None:
-            parent.waits_for += 1
-            parent.running_children += 1
-            if parent.running_children == 1:
-                _tell(parent, at_ns, Kind.PAUSE, parent_cpu_ns)
-        account.stakes = [(ledger, Stake(account)) for ledger in self.ledgers.values()]
+            if parent.ended_ns is not None and parent.ended_ns <= at_ns:
+                account.parent = None
+            else:
+                parent.waits_for += 1
+                parent.running_children += 1
+                if parent.running_children == 1:
+                    self._told.append((at_ns, PAUSE, parent, parent_cpu_ns))
+        account.stakes = [Stake() for _ in self._in_order]
         account.waits_for = len(account.stakes)
-        _tell(account, at_ns, Kind.ARRIVE, cpu_ns)
+        self._told.append((at_ns, ARRIVE, account, cpu_ns))
 
     def end(
         self,
@@ -106,42 +107,63 @@ class Books:
             parent_cpu_ns: likewise of the thread that its parent owns.
         """
         account.ended_ns = ended_ns = max(ended_ns, account.started_ns + 1)
-        _tell(account, ended_ns, Kind.END_PAUSED if account.running_children else Kind.END, cpu_ns)
+        if ended_ns <= self._timeline.state.at_ns:
+            # A thread was held up and told of all of it late: it counts for as long as it
+            # ran, from when it was told.
+            ended_ns += account.late_ns
+        kind = END_PAUSED if account.running_children else END
+        self._told.append((ended_ns, kind, account, cpu_ns))
         # A child that outlives it is settled alone.
         account.waits_for -= account.running_children
+        self._ended.append(account)
         parent = account.parent
-        if parent is not None and parent.ended_ns is None:
-            parent.children.append(account)
+        if parent is not None and parent.ended_ns is not None:
+            account.parent = None
+        elif parent is not None:
+            parent.children = [*parent.children, account]
             parent.running_children -= 1
             if not parent.running_children:
-                _tell(parent, ended_ns, Kind.RESUME, parent_cpu_ns)
-        else:
-            account.parent = None
-        self._ended.append(account)
-        self._settle_if_due(account)
+                self._told.append((ended_ns, RESUME, parent, parent_cpu_ns))
+        if not account.waits_for:
+            self._settle(account)
 
-    def close(self, window: Window, cpu_ns: Mapping[Stake, int] | None = None) -> None:
-        """A window of a device closes; ``cpu_ns`` as for ``Ledger.close``."""
+    # ---- windows -------------------------------------------------------------------------
+
+    def advance(self) -> None:
+        """Puts what was told of requests into the order of time."""
+        if self._told:
+            self._told.sort(key=itemgetter(0))
+            self._timeline.extend(self._told)
+            self._told = []
+            self._timeline.trim(ledger.cursor for ledger in self._in_order)
+
+    def open(self, device_id: str, at_ns: int) -> Iterator[None]:
+        """A device was read for the first time; iterated over as for ``close``."""
+        ledger = self.ledgers[device_id]
+        for account in ledger.open(*self._timeline.read(ledger.cursor, at_ns)):
+            self._end_stake(ledger, account)
+            yield
+
+    def close(self, window: Window, cpu_ns: Mapping[Account, int] | None = None) -> Iterator[None]:
+        """A window of a device closes; ``cpu_ns`` as for ``Ledger.close``.
+
+        It is done when the iterator has come to its end; until then it yields after every
+        request that ended, so that the caller can give way in between.
+        """
+        self.advance()
         ledger = self.ledgers[window.device_id]
-        for stake in ledger.close(window, cpu_ns):
-            account = stake.account
-            if account.settled:
-                ledger.write_off(stake, account.paid.pop(stake))
-            else:
-                account.waits_for -= 1
-                self._settle_if_due(account)
+        if ledger.state is None:
+            yield from self.open(window.device_id, window.start_ns)
+        marks, end = self._timeline.read(ledger.cursor, window.end_ns)
+        for account in ledger.close(window, marks, end, cpu_ns):
+            self._end_stake(ledger, account)
+            yield
 
-    def give_up(self, ended_by_ns: int) -> None:
-        """Settles the requests that ended by then with what is known of them."""
-        while self._ended and (self._ended[0].settled or _ended(self._ended[0]) <= ended_by_ns):
-            account = self._ended.popleft()
-            if not account.settled:
-                account.paid = {
-                    stake: ledger.earned(stake)
-                    for ledger, stake in account.stakes
-                    if ledger.closed_ns is None or ledger.closed_ns < _ended(account)
-                }
-                self._settle(account)
+    def backlog(self, device_id: str) -> int:
+        """Events that wait for a window of this device to close."""
+        return self._timeline.unread(self.ledgers[device_id].cursor)
+
+    # ---- settlement ----------------------------------------------------------------------
 
     @property
     def unsettled(self) -> bool:
@@ -153,16 +175,36 @@ class Books:
         settled, self._settled = self._settled, []
         return settled
 
+    def give_up(self, ended_by_ns: int) -> None:
+        """Settles the requests that ended by then with what is known of them."""
+        while self._ended and _ended_ns(self._ended[0]) <= ended_by_ns:
+            account = self._ended[0]
+            account.paid = {
+                place: ledger.earned(stake)
+                for place, (ledger, stake) in enumerate(self.stakes_of(account))
+                if stake.provenance is None
+            }
+            self._settle(account)
+
+    def stakes_of(self, account: Account) -> list[tuple[Ledger, Stake]]:
+        """What a request has at stake, by device."""
+        return list(zip(self._in_order, account.stakes, strict=True))
+
     def balance(self) -> dict[str, DeviceBalance]:
         """The books of the devices that have been read, by device id."""
         return {
             device_id: ledger.balance()
             for device_id, ledger in self.ledgers.items()
-            if ledger.closed_ns is not None
+            if ledger.state is not None
         }
 
-    def _settle_if_due(self, account: Account) -> None:
-        if account.ended_ns is not None and not account.waits_for and not account.settled:
+    def _end_stake(self, ledger: Ledger, account: Account) -> None:
+        if account.settled:
+            place = self._in_order.index(ledger)
+            ledger.write_off(account.stakes[place], account.paid[place])
+            return
+        account.waits_for -= 1
+        if not account.waits_for:
             self._settle(account)
 
     def _settle(self, account: Account) -> None:
@@ -173,15 +215,10 @@ class Books:
         parent, account.parent = account.parent, None
         if parent is not None:
             parent.waits_for -= 1
-            self._settle_if_due(parent)
+            if parent.ended_ns is not None and not parent.waits_for and not parent.settled:
+                self._settle(parent)
 
 
-def _ended(account: Account) -> int:
+def _ended_ns(account: Account) -> int:
     assert account.ended_ns is not None
     return account.ended_ns
-
-
-def _tell(account: Account, at_ns: int, kind: Kind, cpu_ns: int | None) -> None:
-    for ledger, stake in account.stakes:
-        own_cpu_ns = cpu_ns if ledger.weights.owns_threads else None
-        ledger.add(Event(at_ns, kind, stake, own_cpu_ns))

@@ -7,6 +7,7 @@ a queue that the sampler's thread empties. All else happens there.
 from __future__ import annotations
 
 import sys
+import time
 from collections.abc import Mapping
 from contextlib import suppress
 from contextvars import ContextVar, Token
@@ -24,7 +25,10 @@ if TYPE_CHECKING:
     from inferprint._runtime import Tracker
     from inferprint.books import Account
     from inferprint.receipt import Receipt
-    from inferprint.settlement import Settlement
+
+# Starts and ends that may wait for the sampler. With more, which takes hundreds of thousands
+# of requests a second, each request lets its thread have the interpreter before it starts.
+MOST_WAITING = 100_000
 
 _current: ContextVar[Request | None] = ContextVar("inferprint_request", default=None)
 
@@ -78,7 +82,7 @@ class Request:
     _cpu_started_ns: int | None = None
     _cpu_ended_ns: int | None = None
     _account: Account | None = None
-    _settlement: Settlement | None = None
+    _settled = False
     _receipt: Receipt | None = None
     _id: str | None = None
 
@@ -202,18 +206,18 @@ class Request:
     ) -> None:
         self._end("ok" if error is None else outcome_of(error))
 
-    def _begin(self, owns_thread: bool) -> None:
-        self._begin_detached(owns_thread)
-        self._token = _current.set(self)
-
-    def _begin_detached(self, owns_thread: bool = False) -> None:
-        """Starts it without making it the context's current request."""
+    def _begin(self, owns_thread: bool, detached: bool = False) -> None:
+        """Starts it; ``detached``, without making it the context's current request."""
         if self._started_ns >= 0:
             raise InferprintError("a request is entered once: make another for another call")
         tracker = self._tracker
         if not tracker.running:
             tracker.revive()
+        if len(tracker.events) > MOST_WAITING:
+            time.sleep(0)
         self._parent = _current.get()
+        if not detached:
+            self._token = _current.set(self)
         now_ns = self._started_ns = tracker.now_ns()
         if owns_thread and tracker.reads_cpu:
             self._thread = this_thread()
@@ -221,13 +225,6 @@ class Request:
         tracker.tell(self)
 
     def _end(self, outcome: Outcome) -> None:
-        self._end_detached(outcome)
-        # A request may end in another context than the one it was started in.
-        if self._token is not None:
-            with suppress(ValueError):
-                _current.reset(self._token)
-
-    def _end_detached(self, outcome: Outcome) -> None:
         tracker = self._tracker
         self._outcome = outcome
         now_ns = tracker.now_ns()
@@ -235,6 +232,11 @@ class Request:
             self._cpu_ended_ns = self._thread.leave(self, now_ns)
         self._ended_ns = now_ns
         tracker.tell(self)
+        if self._token is not None:
+            try:
+                _current.reset(self._token)
+            except ValueError:  # it ends in another context than the one it was started in
+                return
 
     # ---- what it used --------------------------------------------------------------------
 

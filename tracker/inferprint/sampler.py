@@ -128,19 +128,24 @@ class Sampler:
     Args:
         clock: the clock that readings are stamped with.
         interval_s: wanted length of a window.
-        take: called with the windows that closed, and at least once every interval; from
-            the sampler's thread.
+        take: called with the windows that closed, and at least once every interval.
+        work: called to do a little of the work that they bring; says whether there is more.
+            Both are called from the sampler's thread.
     """
 
     def __init__(
-        self, clock: Clock, interval_s: float, take: Callable[[list[Window]], None]
+        self,
+        clock: Clock,
+        interval_s: float,
+        take: Callable[[list[Window]], None],
+        work: Callable[[], bool],
     ) -> None:
         self.lanes: list[Lane] = []
         self.errors: Counter[tuple[str, str]] = Counter()
         self.cpu_s = 0.0
         self._clock = clock
         self._interval_ns = round(interval_s * NS_PER_S)
-        self._take = take
+        self._take, self._work = take, work
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._slept_ns = slept_ns()
@@ -207,10 +212,16 @@ class Sampler:
             windows = self._read_due(now_ns)
             if windows or now_ns >= next_tick_ns:
                 next_tick_ns = max(next_tick_ns, now_ns) + self._interval_ns
-                self._hand_on(windows)
+                self._take(windows)
+            more = self._work_on()
             self.cpu_s = time.thread_time()
+            if more:
+                time.sleep(0)  # gives way: a thread with a request may wait for the interpreter
+                continue
             next_ns = min([next_tick_ns, *(lane.next_ns for lane in self.lanes)])
             self._stop.wait(max(0, next_ns - self._clock.now_ns()) / NS_PER_S)
+        while self._work_on():  # what was begun holds the books
+            pass
 
     def _read_due(self, now_ns: int) -> list[Window]:
         due = [lane for lane in self.lanes if lane.next_ns <= now_ns + TOGETHER_NS]
@@ -226,11 +237,12 @@ class Sampler:
         before_ns, self._slept_ns = self._slept_ns, slept_ns()
         return late_ns > STALLED_NS or self._slept_ns - before_ns > STALLED_NS
 
-    def _hand_on(self, windows: list[Window]) -> None:
+    def _work_on(self) -> bool:
         try:
-            self._take(windows)
+            return self._work()
         except Exception as error:  # noqa: BLE001 - a fault of ours may not end the sampling
             self.fault("tracker", error)
+            return False
 
     def _guard(self, lane: Lane, call: Callable[[], T], otherwise: T) -> T:
         """Calls into a source, whose faults are counted and go no further."""

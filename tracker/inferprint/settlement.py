@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -37,8 +36,7 @@ class Part(NamedTuple):
     said: frozenset[str]
 
 
-@dataclass(frozen=True, slots=True)
-class Settlement:
+class Settlement(NamedTuple):
     """What the books said of a request when it was settled, or when it was asked for.
 
     Args:
@@ -59,8 +57,13 @@ class Settlement:
 def settlement(account: Account, idle_policy: IdlePolicyName) -> Settlement:
     """What the books say of a request that was settled."""
     parts = tuple(
-        Part(ledger.device, ledger.earned(stake), ledger.provenance_of(stake), ledger.said(stake))
-        for ledger, stake in account.stakes
+        Part(
+            ledger.device,
+            account.paid.get(place) or ledger.earned(stake),
+            ledger.provenance_of(stake),
+            ledger.said(stake),
+        )
+        for place, (ledger, stake) in enumerate(_stakes(account))
     )
     said = frozenset({flags.MISSING_READING}) if account.paid else frozenset()
     children: tuple[Request, ...] = tuple(child.request for child in account.children)
@@ -76,15 +79,21 @@ def provisional(account: Account, idle_policy: IdlePolicyName, until_ns: int) ->
         until_ns: its end, or now.
     """
     parts = tuple(
-        Part(ledger.device, *_expected(ledger, stake, until_ns), ledger.said(stake))
-        for ledger, stake in account.stakes
+        Part(
+            ledger.device,
+            *_expected(ledger, stake, account.started_ns, until_ns),
+            ledger.said(stake),
+        )
+        for ledger, stake in _stakes(account)
     )
     said = frozenset({flags.PROVISIONAL})
     return Settlement(parts, said, idle_policy, _method(account))
 
 
-def _expected(ledger: Ledger, stake: Stake, until_ns: int) -> tuple[Earned, Provenance]:
-    expected = ledger.expected(stake, until_ns)
+def _expected(
+    ledger: Ledger, stake: Stake, started_ns: int, until_ns: int
+) -> tuple[Earned, Provenance]:
+    expected = ledger.expected(stake, started_ns, until_ns)
     if expected is None:
         return Earned(0.0, 0.0, 0.0), "unknown"
     prorated: tuple[Provenance, ...] = (ledger.provenance, "prorated")
@@ -92,7 +101,12 @@ def _expected(ledger: Ledger, stake: Stake, until_ns: int) -> tuple[Earned, Prov
 
 
 def _method(account: Account) -> str:
-    return "+".join(dict.fromkeys(ledger.weights.method for ledger, _ in account.stakes)) or "none"
+    methods = dict.fromkeys(ledger.weights.method for ledger, _ in _stakes(account))
+    return "+".join(methods) or "none"
+
+
+def _stakes(account: Account) -> Sequence[tuple[Ledger, Stake]]:
+    return account.books.stakes_of(account) if account.books is not None else ()
 
 
 def receipt_of(

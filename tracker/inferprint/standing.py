@@ -16,10 +16,12 @@ SMOOTHING_REQUESTS = 8
 class IdlePolicy(Protocol):
     """Who pays for idle energy.
 
-    ``shares_idle`` says whether the requests in flight share the idle draw meanwhile.
+    ``shares_idle`` says whether the requests in flight share the idle draw meanwhile, and
+    ``draws`` whether arriving requests may take from the pool of standing energy.
     """
 
     shares_idle: bool
+    draws: bool
 
     def draw(self, pool_j: float, at_ns: int, count: int, after_quiet: bool) -> float:
         """How much of the pool of standing energy ``count`` requests take together.
@@ -37,6 +39,7 @@ class InFlight:
     """Idle while requests run is shared by those running; standing is charged to nobody."""
 
     shares_idle = True
+    draws = False
 
     def draw(self, pool_j: float, at_ns: int, count: int, after_quiet: bool) -> float:
         """Nothing."""
@@ -52,6 +55,8 @@ class Separate(InFlight):
 class SinceLast(InFlight):
     """The requests that end a quiet stretch pay for it."""
 
+    draws = True
+
     def draw(self, pool_j: float, at_ns: int, count: int, after_quiet: bool) -> float:
         """All of it after a quiet stretch, else nothing."""
         return pool_j if after_quiet else 0.0
@@ -66,6 +71,8 @@ class Amortised(InFlight):
     Args:
         horizon_s: time constant in which past arrivals are forgotten, exponentially.
     """
+
+    draws = True
 
     def __init__(self, horizon_s: float) -> None:
         self._horizon_ns = horizon_s * NS_PER_S

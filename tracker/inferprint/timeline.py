@@ -1,105 +1,126 @@
-"""One window's time, run through event by event."""
+"""The time line of the requests in flight: run through once, for all devices.
+
+It keeps the running integral of dt/n, n requests in flight, which is what one equal share
+of each instant adds up to. Every event is marked with where the integrals stood, so that a
+device, whose windows close at instants of its own, need not go through the requests in
+flight: a start and an end cost the same with ten of them as with ten thousand.
+"""
 
 from __future__ import annotations
 
+from bisect import bisect_right
 from collections.abc import Iterable
-from typing import NamedTuple
+from operator import itemgetter
+from typing import TYPE_CHECKING, NamedTuple
 
-from inferprint.stakes import STEP_IN_FLIGHT, Event, Stake
-from inferprint.units import seconds
+from inferprint.stakes import RESUME, STEP
+
+if TYPE_CHECKING:
+    from inferprint.books import Account
+
+Event = tuple[int, int, "Account", int | None]
+"""When (ns), what (see ``stakes``), whose, and the CPU clock of the thread that it owns."""
+
+Mark = tuple[int, int, "Account", int | None, float, float, int, int, int, int]
+"""An event and, from the fifth place on, the ``State`` just before it, without its time."""
+
+# Marks that every device has read are dropped when there are more than this.
+TRIM_ABOVE = 4096
+
+_time_of = itemgetter(0)
 
 
-class Mark(NamedTuple):
-    """An event and where it lies in its window.
+class State(NamedTuple):
+    """The time line at an instant.
 
-    ``share_ns`` and ``pool_ns`` are the integrals of dt/n from the window's start, over all
-    the requests in flight and over those without a thread of their own; ``quiet_ns`` is
-    the time in which none was in flight, and ``running`` how many were just before.
+    Args:
+        at_ns: the instant.
+        share_ns: integral of dt/n over the requests in flight.
+        pool_ns: the same over those of them that do not own their thread.
+        quiet_ns: time in which none was in flight.
+        poolless_ns: time in which none without a thread of its own was in flight.
+        running: requests in flight.
+        pooled: those of them that do not own their thread.
     """
 
-    event: Event
+    at_ns: int
     share_ns: float
     pool_ns: float
     quiet_ns: int
+    poolless_ns: int
     running: int
+    pooled: int
+
+    def at(self, at_ns: int) -> State:
+        """The state at another instant between the same two events."""
+        passed_ns = at_ns - self.at_ns
+        return State(
+            at_ns,
+            self.share_ns + (passed_ns / self.running if self.running else 0.0),
+            self.pool_ns + (passed_ns / self.pooled if self.pooled else 0.0),
+            self.quiet_ns + (0 if self.running else passed_ns),
+            self.poolless_ns + (0 if self.pooled else passed_ns),
+            self.running,
+            self.pooled,
+        )
 
 
 class Timeline:
-    """Runs through a window.
+    """Takes events, and gives each device those of its windows."""
 
-    Args:
-        start_ns: where it starts.
-        running: requests in flight then.
-        owners: those of them that own their thread; kept up to date in place.
-    """
+    def __init__(self) -> None:
+        self.state = State(0, 0.0, 0.0, 0, 0, 0, 0)
+        self._marks: list[Mark] = []
+        self._dropped = 0
 
-    def __init__(self, start_ns: int, running: int, owners: set[Stake]) -> None:
-        self._start_ns = self._at_ns = start_ns
-        self.running = running
-        self._owners = owners
-        self._pool = running - len(owners)
-        self.share_ns = self.pool_ns = 0.0
-        self.quiet_ns = self.pool_busy_ns = 0
-        self.cpu_s: dict[Stake, float] = dict.fromkeys(owners, 0.0)
-        self.visits = running
+    def extend(self, events: Iterable[Event]) -> None:
+        """Takes events in the order of time; one that is told late counts from the latest."""
+        at_ns, share_ns, pool_ns, quiet_ns, poolless_ns, running, pooled = self.state
+        add = self._marks.append
+        for event_ns, kind, account, cpu_ns in events:
+            passed_ns = event_ns - at_ns
+            if passed_ns > 0:
+                at_ns = event_ns
+                if running:
+                    share_ns += passed_ns / running
+                else:
+                    quiet_ns += passed_ns
+                if pooled:
+                    pool_ns += passed_ns / pooled
+                else:
+                    poolless_ns += passed_ns
+            add(
+                (at_ns, kind, account, cpu_ns)
+                + (share_ns, pool_ns, quiet_ns, poolless_ns, running, pooled)
+            )
+            running += STEP[kind]
+            if kind <= RESUME:
+                account.pooled = cpu_ns is None
+            if account.pooled:
+                pooled += STEP[kind]
+        self.state = State(at_ns, share_ns, pool_ns, quiet_ns, poolless_ns, running, pooled)
 
-    def run(self, events: Iterable[Event], end_ns: int) -> list[Mark]:
-        """Runs through the events, which are in order, and on to the window's end."""
-        marks = []
-        for event in events:
-            self._advance(event.at_ns)
-            marks.append(Mark(event, self.share_ns, self.pool_ns, self.quiet_ns, self.running))
-            self._apply(event)
-        self._advance(end_ns)
-        return marks
+    def read(self, cursor: int, until_ns: int) -> tuple[list[Mark], State]:
+        """The events from a cursor to an instant, and the state then.
 
-    @property
-    def busy_ns(self) -> int:
-        """Time in which a request was in flight."""
-        return self._at_ns - self._start_ns - self.quiet_ns
+        Args:
+            cursor: how many events this reader has read before.
+            until_ns: the instant; its events are included.
+        """
+        start = cursor - self._dropped
+        end = bisect_right(self._marks, until_ns, lo=start, key=_time_of)
+        if end < len(self._marks):
+            following = self._marks[end]
+            return self._marks[start:end], State(following[0], *following[4:]).at(until_ns)
+        return self._marks[start:], self.state.at(until_ns)
 
-    def read_cpu(self, stake: Stake, cpu_ns: int) -> None:
-        """The thread that ``stake`` owns has used this much CPU by now."""
-        if stake.cpu_from_ns is not None:
-            self.cpu_s[stake] += seconds(max(0, cpu_ns - stake.cpu_from_ns))
-            stake.cpu_from_ns = cpu_ns
+    def unread(self, cursor: int) -> int:
+        """How many events a reader has not read yet."""
+        return self._dropped + len(self._marks) - cursor
 
-    def _advance(self, at_ns: int) -> None:
-        passed_ns = at_ns - self._at_ns
-        if passed_ns <= 0:  # an event that was told late counts from where we are
-            return
-        self._at_ns = at_ns
-        if not self.running:
-            self.quiet_ns += passed_ns
-            return
-        self.share_ns += passed_ns / self.running
-        if self._pool:
-            self.pool_ns += passed_ns / self._pool
-            self.pool_busy_ns += passed_ns
-
-    def _apply(self, event: Event) -> None:
-        step = STEP_IN_FLIGHT[event.kind]
-        if not step:
-            return
-        owns_thread = self._take_thread(event) if step > 0 else self._leave_thread(event)
-        self.running += step
-        if not owns_thread:
-            self._pool += step
-
-    def _take_thread(self, event: Event) -> bool:
-        self.visits += 1
-        if event.cpu_ns is None:
-            return False
-        event.stake.cpu_from_ns = event.cpu_ns
-        self.cpu_s.setdefault(event.stake, 0.0)
-        self._owners.add(event.stake)
-        return True
-
-    def _leave_thread(self, event: Event) -> bool:
-        if event.stake not in self._owners:
-            return False
-        if event.cpu_ns is not None:
-            self.read_cpu(event.stake, event.cpu_ns)
-        event.stake.cpu_from_ns = None
-        self._owners.discard(event.stake)
-        return True
+    def trim(self, cursors: Iterable[int]) -> None:
+        """Drops what every reader has read."""
+        read = min(cursors, default=self._dropped + len(self._marks)) - self._dropped
+        if read > TRIM_ABOVE:
+            del self._marks[:read]
+            self._dropped += read

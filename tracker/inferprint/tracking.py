@@ -104,7 +104,7 @@ def _generator(function: Callable[..., Any], open_request: Open, tokens: ReadTok
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         stream = function(*args, **kwargs)
         request = open_request()
-        request._begin_detached()
+        request._begin(owns_thread=False, detached=True)
         outcome: Outcome = "cancelled"
         step: Callable[[], Any] = functools.partial(next, stream)
         try:
@@ -129,7 +129,7 @@ def _generator(function: Callable[..., Any], open_request: Open, tokens: ReadTok
             outcome = outcome_of(error)
             raise
         finally:
-            request._end_detached(outcome)
+            request._end(outcome)
 
     return wrapper
 
@@ -140,7 +140,7 @@ def _async_generator(
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         stream = function(*args, **kwargs)
         request = open_request()
-        request._begin_detached()
+        request._begin(owns_thread=False, detached=True)
         outcome: Outcome = "cancelled"
         step: Callable[[], Any] = stream.__anext__
         try:
@@ -163,7 +163,7 @@ def _async_generator(
             outcome = outcome_of(error)
             raise
         finally:
-            request._end_detached(outcome)
+            request._end(outcome)
 
     return wrapper
 

@@ -105,26 +105,29 @@ def grid(carbon: Factor | None) -> str:
     return f"Carbon: {carbon.value:g} {carbon.unit}{where}, by {carbon.source}."
 
 
-COLUMNS = ("meter", "active", "idle", "standing", "not charged", "other procs", "unattributed")
+COLUMNS = ("used", "active", "idle", "standing", "not charged", "other procs", "unattributed")
 
 
 def table(balance: Balance) -> list[str]:
     """The books of each device in joules: the first figure is the sum of those that follow."""
-    lines = [
-        "Balance in joules: what the meter counted = what requests were charged (active, idle and",
-        "standing) + standing not charged yet + other processes + what nothing explains.",
-        f"{'':24}" + "".join(f"{column:>13}" for column in COLUMNS),
+    rows = [
+        (f"{key} ({device.provenance})", [f"{joules:.2f}" for joules in _terms(device)])
+        for key, device in sorted(balance.devices.items())
     ]
-    lines += [_row(f"{key} ({device.provenance})", device) for key, device in _sorted(balance)]
-    return [*lines, f"The terms add up to the meter within {balance.closure_error:.0e} of it."]
+    width = max((len(label) for label, _ in rows), default=0)
+    return [
+        "Balance in joules: what a device used = what requests were charged (active, idle and",
+        "standing) + standing not charged yet + other processes + what nothing explains.",
+        *(
+            f"{label:{width}}" + "".join(f"{cell:>13}" for cell in cells)
+            for label, cells in [("", COLUMNS), *rows]
+        ),
+        f"The terms add up to what was used, to within {balance.closure_error:.0e} of it.",
+    ]
 
 
-def _sorted(balance: Balance) -> list[tuple[str, DeviceBalance]]:
-    return sorted(balance.devices.items())
-
-
-def _row(label: str, device: DeviceBalance) -> str:
-    figures = (
+def _terms(device: DeviceBalance) -> tuple[float, ...]:
+    return (
         device.measured_j,
         device.requests_active_j,
         device.requests_idle_j,
@@ -133,7 +136,6 @@ def _row(label: str, device: DeviceBalance) -> str:
         device.other_processes_j,
         device.unattributed_j,
     )
-    return f"{label:24}" + "".join(f"{joules:13.2f}" for joules in figures)
 
 
 def _print(*lines: str) -> None:

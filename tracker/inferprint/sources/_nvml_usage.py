@@ -29,9 +29,10 @@ class ProcessUsage:
     take turns within it are told apart only on average. A look is taken every second, or
     every ten where two in a row took over 2 ms or this process is not recognised.
 
-    NVML tells the pids of the host (Project-HAMi/HAMi-core#112). In a container this process cannot know its own, so its
-    part is unknown until a look shows its pid (as with ``--pid=host``, or in drivers that
-    translate). Descendants count as its own: engines run the model in a child process.
+    NVML tells the pids of the host (Project-HAMi/HAMi-core#112). In a container this process
+    cannot know its own, so its part is unknown until a look shows its pid, as with
+    ``--pid=host`` or in drivers that translate. Descendants count as its own: engines run the
+    model in a child process.
 
     Args:
         nvml: the module pynvml, initialised.
