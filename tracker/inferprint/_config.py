@@ -109,9 +109,9 @@ _AT_LEAST = {"carbon_intensity_g_per_kwh": 0.0, "pue": 1.0, "gpu_idle_w": 0.0, "
 
 
 def _number(field_: str, value: object, low: float = -math.inf, high: float = math.inf) -> None:
-    if isinstance(value, int | float) and not isinstance(value, bool):
-        if math.isfinite(value) and low <= value <= high:
-            return
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if math.isfinite(number) and low <= number <= high:
+        return
     limits = [f"at least {low:g}"] if low > -math.inf else []
     limits += [f"at most {high:g}"] if high < math.inf else []
     raise ConfigError(field_, value, " ".join(["a finite number", " and ".join(limits)]).strip())

@@ -205,7 +205,8 @@ class Ledger:
 
     def expected(self, stake: Stake, started_ns: int, until_ns: int) -> Earned | None:
         """What a request will have earned by an instant after the last window's end, at the
-        power of the windows before; None where that is not known."""
+        power of the windows before; None where that is not known.
+        """
         earned = self.earned(stake)
         closed_ns = self.state.at_ns if self.state is not None else 0
         ahead_s = seconds(max(0, until_ns - max(closed_ns, started_ns)))

@@ -20,7 +20,8 @@ WEAKEST_LAST: tuple[Provenance, ...] = ("measured", "prorated", "modelled", "unk
 
 def weakest(provenances: Iterable[Provenance]) -> Provenance:
     """The least certain of several provenances; ``unknown`` of none."""
-    return max(provenances, key=WEAKEST_LAST.index, default="unknown")
+    unknown: Provenance = "unknown"
+    return max(provenances, key=WEAKEST_LAST.index, default=unknown)
 
 
 @dataclass(frozen=True, slots=True)

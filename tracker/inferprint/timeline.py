@@ -89,10 +89,8 @@ class Timeline:
                     pool_ns += passed_ns / pooled
                 else:
                     poolless_ns += passed_ns
-            add(
-                (at_ns, kind, account, cpu_ns)
-                + (share_ns, pool_ns, quiet_ns, poolless_ns, running, pooled)
-            )
+            state = share_ns, pool_ns, quiet_ns, poolless_ns, running, pooled
+            add((at_ns, kind, account, cpu_ns, *state))
             running += STEP[kind]
             if kind <= RESUME:
                 account.pooled = cpu_ns is None

@@ -1,0 +1,268 @@
+"""What runs while a tracker measures: the queue of requests, the books, their settlement.
+
+One engine lives from a start to a stop, or to a fork: the child gets a new one, because the
+threads are gone there and any lock may be held for ever.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections import Counter, deque
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from itertools import count
+
+from inferprint._config import Config
+from inferprint.attribution import Ledger
+from inferprint.books import Account, Books
+from inferprint.clock import Clock
+from inferprint.delivery import Outbox
+from inferprint.factors import Factors
+from inferprint.idle import IdlePower
+from inferprint.receipt import Receipt
+from inferprint.records import Device, Reading
+from inferprint.request import Request
+from inferprint.sampler import Sampler
+from inferprint.settlement import Settlement, provisional, receipt_of, settlement
+from inferprint.sources import PowerSource
+from inferprint.standing import idle_policy
+from inferprint.units import NS_PER_S, seconds
+from inferprint.weights import ThreadCpuTime, TimeInFlight, Weights
+from inferprint.windows import NO_FLAGS, Window
+
+# A request is settled without a device that gave no reading for this long after its end.
+GIVE_UP_S = 1.0
+# Events that may wait for a device that can't be read.
+MOST_PENDING = 20_000
+# Threads of requests whose CPU clock is read at the end of a window.
+MOST_OWNERS = 64
+# Requests whose part of the work is done before others get the interpreter: half a
+# millisecond's worth.
+REQUESTS_AT_ONCE = 100
+DONE = object()
+
+
+class Engine:
+    """Turns what requests tell and what devices read into receipts and books.
+
+    Args:
+        config: the settings.
+        factors: what energy means.
+        clock: what everything is stamped with.
+    """
+
+    def __init__(self, config: Config, factors: Factors, clock: Clock) -> None:
+        self.lock = threading.Condition(threading.RLock())
+        self.events: deque[Request] = deque()
+        self.outboxes: list[Outbox] = []
+        self.in_flight: Counter[str] = Counter()
+        self.sampler = Sampler(clock, config.sample_interval_s, self._closes, self._work)
+        self.books = Books()
+        self.reads_cpu = False
+        self._config, self._factors, self._clock = config, factors, clock
+        self._opened = False
+        self._closing: deque[Window] = deque()
+        self._job: Iterator[None] = iter(())
+        self._callbacks: dict[Request, list[Callable[[], None]]] = {}
+        self._id_prefix = os.urandom(6).hex()
+        self._ids = count(1)
+
+    def open(self, sources: Sequence[PowerSource]) -> None:
+        """Reads the sources for the first time, and opens the books of their devices."""
+        self.sampler.open(sources)
+        config, ledgers = self._config, list[Ledger]()
+        for lane in self.sampler.lanes:
+            for device in lane.devices:
+                weights = _weights(device, lane.last(device.id))
+                self.reads_cpu |= weights.owns_threads
+                idle = IdlePower(device, _idle_by_hand(config, device))
+                policy = idle_policy(config.idle_policy, config.standing_horizon_s)
+                ledgers.append(Ledger(device, idle, policy, weights, place=len(ledgers)))
+        with self.lock:
+            self.books, self._opened = Books(ledgers), True
+
+    def new_id(self) -> str:
+        """A request id that no process has given before."""
+        return f"{self._id_prefix}-{next(self._ids):x}"
+
+    # ---- windows -------------------------------------------------------------------------
+
+    def take(self, windows: Sequence[Window]) -> None:
+        """Windows have closed: does all that they bring."""
+        self._closing.extend(windows)
+        _exhaust(self._process())
+
+    def give_up(self) -> None:
+        """Settles every request that has ended with what is known of it."""
+        with self.lock:
+            self.drain()
+            self.books.give_up(self._clock.now_ns())
+            settled = self._settle()
+        _exhaust(self._hand_over(settled))
+
+    def settle_all(self, timeout: float) -> bool:
+        """Waits until every request that has ended is settled; whether it is."""
+        with self.lock:
+            self.drain()
+            return self.lock.wait_for(lambda: not self.books.unsettled, timeout)
+
+    def drain(self) -> None:
+        """Tells the books what requests have done since the last time."""
+        with self.lock:
+            _exhaust(self._draining())
+
+    def _closes(self, windows: Sequence[Window]) -> None:
+        self._closing.extend(windows)
+
+    def _work(self) -> bool:
+        """Does a little of what the windows that have closed bring; whether there is more."""
+        for _ in range(REQUESTS_AT_ONCE):
+            if next(self._job, DONE) is DONE:
+                self._job = self._process()
+                return False
+        return True
+
+    def _process(self) -> Iterator[None]:
+        """Splits the windows that have closed, settles requests, hands receipts over;
+        yields about once for every request.
+        """
+        with self.lock:
+            yield from self._draining()
+            while self._closing:
+                window = self._closing.popleft()
+                owners = self.books.ledgers[window.device_id].owners
+                yield from self.books.close(window, _cpu_clocks(owners))
+            self.books.give_up(self._clock.now_ns() - self._patience_ns())
+            self._bound_backlog()
+            settled = self._settle()
+        yield from self._hand_over(settled)
+
+    def _patience_ns(self) -> int:
+        return round(max(GIVE_UP_S, 3 * self._config.sample_interval_s) * NS_PER_S)
+
+    def _bound_backlog(self) -> None:
+        """A device that can't be read for long may not hoard the events of requests."""
+        for lane in self.sampler.lanes:
+            for device in lane.devices:
+                if self.books.backlog(device.id) > MOST_PENDING:
+                    window = lane.abandon(device.id, self._clock.now_ns())
+                    _exhaust(self.books.close(window))
+
+    # ---- requests ------------------------------------------------------------------------
+
+    def _draining(self) -> Iterator[None]:
+        if not self._opened:
+            return
+        for _ in range(len(self.events)):
+            request = self.events.popleft()
+            account = request._account
+            if account is None:
+                self._open_account(request)
+            elif account.books is self.books and account.ended_ns is None:
+                self._close_account(request, account)
+            yield
+
+    def _open_account(self, request: Request) -> None:
+        parent = request._parent._account if request._parent is not None else None
+        if parent is not None and parent.books is not self.books:
+            parent = None  # it is of another tracker, or of before a fork
+        account = request._account = Account(request, request._started_ns, parent)
+        self.in_flight[request.model] += 1
+        cpu_ns = request._cpu_started_ns
+        self.books.start(account, cpu_ns, _shared_clock(request, cpu_ns))
+
+    def _close_account(self, request: Request, account: Account) -> None:
+        self.in_flight[request.model] -= 1
+        if not self.in_flight[request.model]:
+            del self.in_flight[request.model]
+        cpu_ns = request._cpu_ended_ns
+        self.books.end(account, request._ended_ns, cpu_ns, _shared_clock(request, cpu_ns))
+
+    # ---- settlement ----------------------------------------------------------------------
+
+    def when_settled(self, request: Request, tell: Callable[[], None]) -> None:
+        """Calls ``tell`` when the request is settled; from another thread, or at once."""
+        with self.lock:
+            if not request._settled:
+                self._callbacks.setdefault(request, []).append(tell)
+                return
+        tell()
+
+    def _settle(self) -> list[Request]:
+        settled: list[Request] = []
+        for account in self.books.settled():
+            request = account.request
+            request._settled, request._parent = True, None
+            settled.append(request)
+            for tell in self._callbacks.pop(request, ()):
+                tell()
+        if settled:
+            self.lock.notify_all()
+        return settled
+
+    def _hand_over(self, settled: Sequence[Request]) -> Iterator[None]:
+        if not settled or not self.outboxes:
+            return
+        receipts = []
+        for request in settled:
+            receipts.append(self.receipt(request))
+            yield
+        for outbox in self.outboxes:
+            outbox.put(receipts)
+
+    def receipt(self, request: Request) -> Receipt:
+        """The receipt of a settled request; made once, when it is first asked for."""
+        if request._receipt is None:
+            assert request._account is not None
+            said = settlement(request._account, self._config.idle_policy)
+            request._receipt = self._receipt(request, said)
+        return request._receipt
+
+    def estimate(self, request: Request) -> Receipt:
+        """A provisional receipt of a request, or the settled one if there is one."""
+        with self.lock:
+            self.drain()
+            if request._settled:
+                return self.receipt(request)
+            if request._account is None:
+                nothing = Settlement((), NO_FLAGS, self._config.idle_policy, "none")
+                return self._receipt(request, nothing)
+            until_ns = request._ended_ns if request._ended_ns >= 0 else self._clock.now_ns()
+            said = provisional(request._account, self._config.idle_policy, until_ns)
+            return self._receipt(request, said)
+
+    def _receipt(self, request: Request, said: Settlement) -> Receipt:
+        now_ns = self._clock.now_ns()
+        started_ns = request._started_ns if request._started_ns >= 0 else now_ns
+        ended_ns = request._ended_ns if request._ended_ns >= 0 else now_ns
+        started_at = datetime.now(UTC) - timedelta(seconds=seconds(now_ns - started_ns))
+        return receipt_of(request, said, started_at, seconds(ended_ns - started_ns), self._factors)
+
+
+def _exhaust(work: Iterator[None]) -> None:
+    deque(work, maxlen=0)
+
+
+def _weights(device: Device, reading: Reading | None) -> Weights:
+    cpu = device.component != "gpu" and reading is not None and reading.own_s is not None
+    return ThreadCpuTime() if cpu else TimeInFlight()
+
+
+def _idle_by_hand(config: Config, device: Device) -> float | None:
+    return {"gpu": config.gpu_idle_w, "cpu": config.cpu_idle_w}.get(device.component)
+
+
+def _cpu_clocks(owners: Sequence[Account]) -> Mapping[Account, int]:
+    clocks = {}
+    for account in owners[:MOST_OWNERS]:
+        clock_ns = account.request._thread.cpu_ns()
+        if clock_ns is not None:
+            clocks[account] = clock_ns
+    return clocks
+
+
+def _shared_clock(request: Request, cpu_ns: int | None) -> int | None:
+    """The clock as its parent's too, if both own the same thread."""
+    parent = request._parent
+    return cpu_ns if parent is not None and parent._thread is request._thread else None
