@@ -118,7 +118,7 @@ def test_without_instant_power_mean_power_is_integrated(sim: Simulator) -> None:
 
 @simulated(SimGpu(power_w=200.0))
 def test_power_is_not_integrated_over_a_gap(sim: Simulator) -> None:
-    """Nobody looked for longer than max_gap_s: that time adds nothing, the next does."""
+    """Nobody looked for longer than max_gap_s: it begins anew, as a counter that was reset."""
     from inferprint.sources import nvml
 
     sim.fail(ENERGY, NOT_SUPPORTED)
@@ -128,13 +128,13 @@ def test_power_is_not_integrated_over_a_gap(sim: Simulator) -> None:
     after = source.read()[0]
     time.sleep(0.02)
     later = source.read()[0]
-    assert after.energy_j == before.energy_j
+    assert after.energy_j < before.energy_j
     assert abs(later.energy_j - after.energy_j - 0.2 * (later.at_ns - after.at_ns) / 1e6) < 1e-6
 
 
 @simulated(SimGpu(power_w=200.0))
 def test_power_is_not_integrated_across_a_failed_read(sim: Simulator) -> None:
-    """What happened around a reading that failed is left out, not made up."""
+    """What happened around a reading that failed is not made up: it reads as a reset."""
     from inferprint.errors import ReadingError
     from inferprint.sources import nvml
 
@@ -147,7 +147,7 @@ def test_power_is_not_integrated_across_a_failed_read(sim: Simulator) -> None:
     sim.fail("nvmlDeviceGetFieldValues", 0, gpu=0)
     after = source.read()[0]
     time.sleep(0.02)
-    assert after.energy_j == before.energy_j
+    assert after.energy_j < before.energy_j
     assert source.read()[0].energy_j > after.energy_j
 
 

@@ -20,8 +20,9 @@ WEAKEST_LAST: tuple[Provenance, ...] = ("measured", "prorated", "modelled", "unk
 
 def weakest(provenances: Iterable[Provenance]) -> Provenance:
     """The least certain of several provenances; ``unknown`` of none."""
-    unknown: Provenance = "unknown"
-    return max(provenances, key=WEAKEST_LAST.index, default=unknown)
+    found = set(provenances)
+    weakest_first: list[Provenance] = [name for name in reversed(WEAKEST_LAST) if name in found]
+    return weakest_first[0] if weakest_first else "unknown"
 
 
 @dataclass(frozen=True, slots=True)

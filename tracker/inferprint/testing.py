@@ -74,7 +74,7 @@ class FakeSource:
         self._device = Device(
             device, component, "fake " + component, idle_w=idle_w, relative_error=relative_error
         )
-        self._provenance = provenance
+        self._provenance: Provenance = provenance
         self._watts = watts
         self._energy_j = 0.0
         self._accrued_ns = clock.now_ns()

@@ -56,8 +56,9 @@ class EnergyCounter:
 class PowerIntegral:
     """A power sensor, integrated by the trapezoid rule between readings.
 
-    The time between readings further apart than ``max_gap_s`` is left out, as is the time
-    around a reading that failed: nobody looked, so no energy is known.
+    Between readings further apart than ``max_gap_s``, and around a reading that failed,
+    nobody looked, so no energy is known: it begins again below where it ever was, which
+    reads as a reset of a counter.
 
     Args:
         what: how it is read, for people.
@@ -71,15 +72,17 @@ class PowerIntegral:
         self.what = what
         self._read_w = read_w
         self._max_gap_ns = max_gap_s * NS_PER_S
-        self._energy_j = 0.0
+        self._start_j = self._energy_j = 1.0
         self._last: tuple[int, float] | None = None
 
     def joules(self, handle: Any, at_ns: int) -> float:
         watts = self._read_w(handle)
-        if self._last is not None:
-            last_ns, last_w = self._last
-            if at_ns - last_ns <= self._max_gap_ns:
-                self._energy_j += (watts + last_w) / 2 * (at_ns - last_ns) / NS_PER_S
+        last_ns, last_w = self._last or (0, 0.0)
+        if self._last is None or at_ns - last_ns > self._max_gap_ns:
+            self._start_j -= 1.0
+            self._energy_j = self._start_j
+        else:
+            self._energy_j += (watts + last_w) / 2 * (at_ns - last_ns) / NS_PER_S
         self._last = at_ns, watts
         return self._energy_j
 

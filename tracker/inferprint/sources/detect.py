@@ -91,7 +91,8 @@ class _Detector:
     def nvml(self) -> Found:
         from inferprint.sources import nvml
 
-        return nvml.detect(visible_gpus())
+        longest_s = 2 * self._config.sample_interval_s
+        return nvml.detect(visible_gpus(), max_gap_s=max(2.0, longest_s))
 
     def rapl(self) -> Found:
         zones, findings = find_zones(Path(self._config.powercap_root), self._host)
