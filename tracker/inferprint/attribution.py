@@ -277,11 +277,14 @@ class Ledger:
     # ---- one window ----------------------------------------------------------------------
 
     def _observe_idle(self, window: Window, span: Span) -> None:
-        if window.energy_j is None or window.gap or span.busy_ns:
+        if window.energy_j is None or window.gap:
             return
+        power_w = window.energy_j / window.duration_s
         limit_s = QUIET_BUSY_SHARE * self.device.capacity * window.duration_s
-        if (window.busy_s or 0.0) <= limit_s:
-            self.idle.observe(window.energy_j / window.duration_s, window.duration_s)
+        if span.busy_ns:
+            self.idle.bound(power_w)
+        elif (window.busy_s or 0.0) <= limit_s:
+            self.idle.observe(power_w, window.duration_s)
 
     def _note(self, window: Window, span: Span) -> None:
         """Remembers what the receipts of the requests in this window must say."""

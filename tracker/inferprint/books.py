@@ -30,7 +30,8 @@ class Account:
     books: Books | None = None
     ended_ns: int | None = None
     stakes: Sequence[Stake] = ()
-    children: Sequence[Account] = ()
+    # The requests that ran inside it and ended before it.
+    children: Sequence[Any] = ()
     running_children = 0
     # Whether it has no thread of its own, so that it shares CPU time alike with others.
     pooled = True
@@ -79,14 +80,13 @@ class Books:
         at_ns = account.started_ns
         account.late_ns = max(0, self._timeline.state.at_ns - at_ns)
         parent = account.parent
+        if parent is not None and parent.ended_ns is not None:
+            parent = account.parent = None  # it outlives its parent: it is on its own
         if parent is not None:
-            if parent.ended_ns is not None and parent.ended_ns <= at_ns:
-                account.parent = None
-            else:
-                parent.waits_for += 1
-                parent.running_children += 1
-                if parent.running_children == 1:
-                    self._told.append((at_ns, PAUSE, parent, parent_cpu_ns))
+            parent.waits_for += 1
+            parent.running_children += 1
+            if parent.running_children == 1:
+                self._told.append((at_ns, PAUSE, parent, parent_cpu_ns))
         account.stakes = [Stake() for _ in self._in_order]
         account.waits_for = len(account.stakes)
         self._told.append((at_ns, ARRIVE, account, cpu_ns))
@@ -120,7 +120,7 @@ class Books:
         if parent is not None and parent.ended_ns is not None:
             account.parent = None
         elif parent is not None:
-            parent.children = [*parent.children, account]
+            parent.children = [*parent.children, account.request]
             parent.running_children -= 1
             if not parent.running_children:
                 self._told.append((ended_ns, RESUME, parent, parent_cpu_ns))

@@ -193,7 +193,9 @@ class Engine:
         settled: list[Request] = []
         for account in self.books.settled():
             request = account.request
-            request._settled, request._parent = True, None
+            request._settled = True
+            # Nothing may hold itself in a circle: requests are freed without the collector.
+            request._parent = account.request = None
             settled.append(request)
             for tell in self._callbacks.pop(request, ()):
                 tell()

@@ -57,6 +57,12 @@ class IdlePower:
         if unseen or level_w < self.watts or held_s >= CONFIRM_S:  # type: ignore[operator]
             self.watts, self._tabled = level_w, False
 
+    def bound(self, power_w: float) -> None:
+        """Takes the mean power of a window with requests: idle power is no higher."""
+        observed = not self._fixed and self.watts is not None
+        if observed and power_w < (1 - SAME_LEVEL) * self.watts:  # type: ignore[operator]
+            self.watts = power_w
+
 
 def _same(power_w: float, level_w: float) -> bool:
     return abs(power_w - level_w) <= SAME_LEVEL * max(power_w, level_w)

@@ -237,6 +237,8 @@ class Request:
                 _current.reset(self._token)
             except ValueError:  # it ends in another context than the one it was started in
                 return
+            finally:
+                self._token = None
 
     # ---- what it used --------------------------------------------------------------------
 

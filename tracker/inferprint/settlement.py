@@ -66,8 +66,7 @@ def settlement(account: Account, idle_policy: IdlePolicyName) -> Settlement:
         for place, (ledger, stake) in enumerate(_stakes(account))
     )
     said = frozenset({flags.MISSING_READING}) if account.paid else frozenset()
-    children: tuple[Request, ...] = tuple(child.request for child in account.children)
-    return Settlement(parts, said, idle_policy, _method(account), children)
+    return Settlement(parts, said, idle_policy, _method(account), tuple(account.children))
 
 
 def provisional(account: Account, idle_policy: IdlePolicyName, until_ns: int) -> Settlement:
