@@ -127,6 +127,7 @@ class StepClock:
         self._closed_ns = 0
         self._seek_from_ns = 0
         self._seek_again_ns: int | None = None
+        self._still = False
         self._changes: list[tuple[int, int]] = []
         self._looks = 0
         self._ahead = 1
@@ -196,16 +197,17 @@ class StepClock:
 
     def _go_blind(self, at_ns: int, *, again: bool) -> int:
         """No steps to follow: windows close where they are read."""
-        self._mode = self._blind
+        self._mode, self._still = self._blind, not self._changes
         self._seek_again_ns = at_ns + SEEK_AGAIN_NS if again else None
         self.next_look_ns = at_ns + self._interval_ns
         return at_ns
 
-    def _blind(self, _before_ns: int, at_ns: int, _changed: bool) -> int:
+    def _blind(self, _before_ns: int, at_ns: int, changed: bool) -> int:
         self.next_look_ns += self._interval_ns
         if self.next_look_ns <= at_ns:
             self.next_look_ns = at_ns + self._interval_ns
-        if self._seek_again_ns is not None and at_ns >= self._seek_again_ns:
+        begins = changed and self._still  # a counter that stood still has begun to advance
+        if begins or (self._seek_again_ns is not None and at_ns >= self._seek_again_ns):
             self._seek(at_ns)
         return at_ns
 
