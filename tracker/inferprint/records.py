@@ -15,14 +15,16 @@ Provenance = Literal["measured", "prorated", "modelled", "unknown"]
 Outcome = Literal["ok", "error", "cancelled"]
 IdlePolicyName = Literal["in_flight", "amortised", "since_last", "separate"]
 
-WEAKEST_LAST: tuple[Provenance, ...] = ("measured", "prorated", "modelled", "unknown")
+WEAKEST_FIRST: tuple[Provenance, ...] = ("unknown", "modelled", "prorated", "measured")
 
 
 def weakest(provenances: Iterable[Provenance]) -> Provenance:
     """The least certain of several provenances; ``unknown`` of none."""
     found = set(provenances)
-    weakest_first: list[Provenance] = [name for name in reversed(WEAKEST_LAST) if name in found]
-    return weakest_first[0] if weakest_first else "unknown"
+    for name in WEAKEST_FIRST:
+        if name in found:
+            return name
+    return "unknown"
 
 
 @dataclass(frozen=True, slots=True)

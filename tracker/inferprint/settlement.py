@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -120,19 +120,22 @@ def receipt_of(
         duration_s: from its start to its end, or to now.
         factors: what energy means.
     """
-    components = _components(settled.parts)
-    total_j = _sum(component.total_j for component in components.values())
+    by_component = _by_component(settled.parts)
+    items = _Items()
+    for component in by_component.values():
+        items.add_items(component)
+    total_j = items.total()
     meaning = footprint(total_j, factors)
     said = settled.said.union(meaning.flags, *(part.said for part in settled.parts))
     if request.tokens_unreadable:
         said |= {flags.TOKENS_UNREADABLE}
     energy = Energy(
-        active_j=_sum_if_all_known(components, "active_j"),
-        idle_j=_sum_if_all_known(components, "idle_j"),
-        standing_j=_sum(component.standing_j for component in components.values()),
+        active_j=items.split(0),
+        idle_j=items.split(1),
+        standing_j=items.item(2),
         overhead_j=meaning.overhead_j,
         total_j=total_j,
-        by_component=components,
+        by_component={name: found.energy() for name, found in by_component.items()},
     )
     return Receipt(
         request_id=request.request_id,
@@ -146,7 +149,7 @@ def receipt_of(
         energy=energy,
         idle_policy=settled.idle_policy,
         attribution_method=settled.method,
-        provenance=weakest(component.provenance for component in components.values()),
+        provenance=weakest(items.provenances),
         carbon=meaning.carbon,
         cost=meaning.cost,
         flags=said,
@@ -155,35 +158,68 @@ def receipt_of(
     )
 
 
-def _components(parts: Iterable[Part]) -> dict[str, ComponentEnergy]:
-    by_component: dict[str, list[Part]] = {}
+class _Items:
+    """Active, idle and standing energy summed up, in joules, each with its half-width.
+
+    Figures of one device have one sensor in common, so their errors add up.
+    """
+
+    __slots__ = ("halves_j", "known", "mids_j", "provenances", "unsplit")
+
+    def __init__(self) -> None:
+        self.mids_j = [0.0, 0.0, 0.0]
+        self.halves_j = [0.0, 0.0, 0.0]
+        self.provenances: list[Provenance] = []
+        self.known = self.unsplit = False
+
+    def add(self, part: Part) -> None:
+        """Adds what one device charged."""
+        self.provenances.append(part.provenance)
+        if part.provenance == "unknown":
+            return
+        self.known = True
+        self.unsplit |= flags.IDLE_UNKNOWN in part.said
+        error = part.device.relative_error
+        for i, joules in enumerate(part.earned):
+            self.mids_j[i] += joules
+            self.halves_j[i] += joules * error
+
+    def add_items(self, items: _Items) -> None:
+        """Adds what one component charged."""
+        self.provenances += items.provenances
+        self.known |= items.known
+        self.unsplit |= items.unsplit
+        for i in range(3):
+            self.mids_j[i] += items.mids_j[i]
+            self.halves_j[i] += items.halves_j[i]
+
+    def item(self, i: int) -> Range | None:
+        """One of the three; None: not known."""
+        return _range(self.mids_j[i], self.halves_j[i]) if self.known else None
+
+    def split(self, i: int) -> Range | None:
+        """Active or idle energy; None where the two can't be told apart."""
+        return None if self.unsplit else self.item(i)
+
+    def total(self) -> Range | None:
+        """The sum of all three."""
+        return _range(sum(self.mids_j), sum(self.halves_j)) if self.known else None
+
+    def energy(self) -> ComponentEnergy:
+        """The same as a record."""
+        provenance = weakest(self.provenances)
+        return ComponentEnergy(self.split(0), self.split(1), self.item(2), self.total(), provenance)
+
+
+def _by_component(parts: Iterable[Part]) -> dict[str, _Items]:
+    by_component: dict[str, _Items] = {}
     for part in parts:
-        by_component.setdefault(part.device.component, []).append(part)
-    return {name: _component(found) for name, found in by_component.items()}
+        component = part.device.component
+        if component not in by_component:
+            by_component[component] = _Items()
+        by_component[component].add(part)
+    return by_component
 
 
-def _component(parts: list[Part]) -> ComponentEnergy:
-    known = [part for part in parts if part.provenance != "unknown"]
-    provenance = weakest(part.provenance for part in parts)
-    if not known:
-        return ComponentEnergy(None, None, None, None, provenance)
-    active_j, idle_j, standing_j = (
-        _sum(Range.within(part.earned[i], part.device.relative_error) for part in known)
-        for i in range(3)
-    )
-    total_j = _sum((active_j, idle_j, standing_j))
-    if any(flags.IDLE_UNKNOWN in part.said for part in known):
-        active_j = idle_j = None
-    return ComponentEnergy(active_j, idle_j, standing_j, total_j, provenance)
-
-
-def _sum(ranges: Iterable[Range | None]) -> Range | None:
-    """The sum of those that are known; None of none."""
-    known = [figure for figure in ranges if figure is not None]
-    return sum(known[1:], known[0]) if known else None
-
-
-def _sum_if_all_known(components: Mapping[str, ComponentEnergy], name: str) -> Range | None:
-    known = [c for c in components.values() if c.total_j is not None]
-    figures = [getattr(component, name) for component in known]
-    return None if None in figures else _sum(figures)
+def _range(mid_j: float, half_j: float) -> Range:
+    return Range(mid_j - half_j, mid_j, mid_j + half_j)
