@@ -13,7 +13,6 @@ from typing import TYPE_CHECKING
 from inferprint._config import Config
 from inferprint.clock import Clock, SystemClock
 from inferprint.delivery import Exporter, Outbox, load_exporters
-from inferprint.engine import Engine
 from inferprint.errors import ConfigError, InferprintError, NotSettled
 from inferprint.factors import resolve
 from inferprint.receipt import Receipt
@@ -26,6 +25,7 @@ from inferprint.tracking import P, R, ReadTokens, decorator
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from inferprint.engine import Engine
     from inferprint.sources.findings import Finding
 
 log = logging.getLogger("inferprint")
@@ -74,18 +74,21 @@ class Tracker:
         self._clock: Clock = clock or SystemClock()
         self._users = 0
         self._stopped = False
-        self._use(Engine(self.config, self.factors, self._clock))
+        self._renew()
 
-    def _use(self, engine: Engine) -> None:
-        self._engine = engine
+    def _renew(self) -> None:
+        # Imported here: half of the package's import time, and not of all its users.
+        from inferprint.engine import Engine
+
+        self._engine: Engine = Engine(self.config, self.factors, self._clock)
         self._starting = threading.Lock()
         self._ready = threading.Event()
         self._setup_error: InferprintError | None = None
         # What a request looks at on its path.
         self.running = False
         self.now_ns = self._clock.now_ns
-        self.events = engine.events
-        self.tell: Callable[[Request], None] = engine.events.append
+        self.events = self._engine.events
+        self.tell: Callable[[Request], None] = self.events.append
         self.reads_cpu = False
 
     # ---- start and stop ------------------------------------------------------------------
@@ -194,7 +197,7 @@ class Tracker:
             if renew is not None:
                 renew()
         self._exporters = [*load_exporters(self.config), *self._given_exporters]
-        self._use(Engine(self.config, self.factors, self._clock))
+        self._renew()
 
     # ---- requests ------------------------------------------------------------------------
 

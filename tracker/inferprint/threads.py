@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import threading
 import time
-from pathlib import Path
 
 FRESH_NS = 1_000_000
 
@@ -57,7 +56,8 @@ class ThreadCpu:
     def cpu_ns(self) -> int | None:
         """The thread's CPU clock, read from another thread; None: it can't be (any more)."""
         try:
-            text = Path(f"/proc/self/task/{self.native_id}/schedstat").read_text("ascii")
+            with open(f"/proc/self/task/{self.native_id}/schedstat", encoding="ascii") as file:
+                text = file.read()
         except OSError:  # the thread has ended, or this is not Linux
             return None
         return int(text.split()[0])
