@@ -203,17 +203,18 @@ class Sampler:
 
     def _run(self, prepare: Callable[[], None]) -> None:
         prepare()
-        start_ns = self._clock.now_ns()
+        start_ns = next_tick_ns = self._clock.now_ns()
         for lane in self.lanes:
             lane.next_ns = start_ns
-        next_tick_ns = start_ns
+        more = False
         while not self._stop.is_set():
             now_ns = self._clock.now_ns()
             windows = self._read_due(now_ns)
             if windows or now_ns >= next_tick_ns:
-                next_tick_ns = max(next_tick_ns, now_ns) + self._interval_ns
+                next_tick_ns = now_ns + self._interval_ns
                 self._take(windows)
-            more = self._work_on()
+                more = True
+            more = more and self._work_on()
             self.cpu_s = time.thread_time()
             if more:
                 time.sleep(0)  # gives way: a thread with a request may wait for the interpreter
