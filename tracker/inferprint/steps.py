@@ -22,10 +22,15 @@ SEEK_STEPS = 3
 SEEK_AT_LEAST_NS = 250 * MS
 SEEK_AT_MOST_NS = 700 * MS
 SEEK_AGAIN_NS = 30_000 * MS
+SEEK_PAUSE_NS = 5_000 * MS
 # A look comes this much earlier or later than the interval in which a step is due.
 MARGIN_NS = 0.3 * MS
 # An interval wider than this is halved by a look in its middle.
 HALVE_ABOVE_NS = 1.0 * MS
+# A step that is due in a narrower interval, of a counter without jitter, is not looked for but
+# taken to be there; after so many in a row one is looked for all the same.
+TRUST_FOR = 8
+STEADY_NS = 0.01 * MS
 # Slack: what a first contradiction adds, how it grows and shrinks, its limit in periods.
 SLACK_NS = 0.25 * MS
 SLACK_GROWS = 2.0
@@ -134,6 +139,7 @@ class StepClock:
         self._based = self._based_late = False
         self._late_looks = 0
         self._misses = 0
+        self._trusted = 0
 
     def look(self, at_ns: int, energy_j: float) -> int | None:
         """Takes what a look has shown, and sets ``next_look_ns``.
@@ -195,6 +201,14 @@ class StepClock:
         self._aim(self.steps, at_ns)
         return None
 
+    def _lose(self, at_ns: int) -> None:
+        """The steps are lost: they are learned anew, if that was not done just before."""
+        if at_ns - self._seek_from_ns >= SEEK_PAUSE_NS:
+            self._seek(at_ns)
+        else:
+            self._go_blind(at_ns, again=True)
+            self._seek_again_ns = self._seek_from_ns + SEEK_PAUSE_NS
+
     def _go_blind(self, at_ns: int, *, again: bool) -> int:
         """No steps to follow: windows close where they are read."""
         self._mode, self._still = self._blind, not self._changes
@@ -221,7 +235,7 @@ class StepClock:
             return self._base(steps, at_ns)
         next_step_ns = steps.due(self._ahead + 1)[0]
         if changed and at_ns < next_step_ns:
-            self._misses = 0
+            self._misses = self._trusted = 0
             return self._close(steps, steps.locate(self._ahead, before_ns, at_ns), at_ns)
         if changed or (self._based_late and at_ns > high_ns):
             # A look came late, and what it missed must have been where it was due.
@@ -253,13 +267,14 @@ class StepClock:
     def _miss(self, steps: StepIntervals, at_ns: int) -> int | None:
         self._misses += 1
         if self._misses >= MISSES:
-            self._seek(at_ns)
+            self._lose(at_ns)
             return None
         steps.contradict()
         return self._coast(steps, at_ns)
 
     def _coast(self, steps: StepIntervals, at_ns: int) -> int:
         """The last step before now was not seen: it is taken to be where it was due."""
+        self._trusted += 1
         passed = int((at_ns - steps.last_ns) // steps.period_ns)
         return self._close(steps, steps.assume(max(passed, self._ahead)), at_ns)
 
@@ -275,8 +290,16 @@ class StepClock:
         possible = int((at_ns + MARGIN_NS - steps.due(0)[0]) // steps.period_low_ns) + 1
         self._ahead = max(1, round(wanted_ns / steps.period_ns), possible)
         low_ns, high_ns = steps.due(self._ahead)
+        if high_ns - low_ns > steps.period_ns / 2:
+            self._lose(at_ns)  # too little is known of where it is
+            return
         self._late_looks = 0
         # With no step between, the look that closed the last window is the first look.
         halve = high_ns - low_ns > HALVE_ABOVE_NS
         self._based, self._based_late = self._ahead == 1 and halve, False
-        self.next_look_ns = round((low_ns + high_ns) / 2 if self._based else low_ns - MARGIN_NS)
+        if self._based:
+            self.next_look_ns = round((low_ns + high_ns) / 2)
+        elif halve or self._trusted >= TRUST_FOR or steps.slack_ns > STEADY_NS:
+            self.next_look_ns = round(low_ns - MARGIN_NS)
+        else:
+            self.next_look_ns = round(high_ns + MARGIN_NS)
