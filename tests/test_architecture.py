@@ -13,7 +13,22 @@ from support import REPO, run_python
 TRACKER = REPO / "tracker" / "inferprint"
 EXPORTERS = REPO / "exporters" / "inferprint_exporters"
 
-PURE = ("attribution", "footprint", "idle", "standing", "steps", "windows")
+PURE = (
+    "attribution",
+    "books",
+    "footprint",
+    "idle",
+    "levels",
+    "settlement",
+    "splitting",
+    "stakes",
+    "standing",
+    "step_intervals",
+    "steps",
+    "timeline",
+    "weights",
+    "windows",
+)
 IMPURE = {"logging", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}
 HEAVY = {"codecarbon", "numpy", "pandas", "pydantic", "requests", "torch"}
 ALLOWED_SLOWDOWN_S = 0.030

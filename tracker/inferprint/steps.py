@@ -3,9 +3,6 @@
 A counter that steps every 100 ms, read blindly ten times a second, shows none, one or two
 steps a window. So the period and the phase of its steps are learned, and each window is
 closed at the instant of a step, found by looking just before and just after it is due.
-What is known of phase and period are intervals, narrowed by every look (set-membership
-estimation: Milanese and Vicino, Automatica 27, 1991); jitter is a slack on them that grows
-when they contradict each other.
 
 Pure: it is told what was seen and says when to look next.
 """
@@ -15,7 +12,8 @@ from __future__ import annotations
 from collections.abc import Callable
 from itertools import pairwise
 
-MS = 1_000_000
+from inferprint.step_intervals import MS, StepIntervals
+
 # Learning the steps: how often to look, what to have seen, how long to try, when again.
 SEEK_EVERY_NS = 2 * MS
 SEEK_STEPS = 3
@@ -31,89 +29,11 @@ HALVE_ABOVE_NS = 1.0 * MS
 # taken to be there; after so many in a row one is looked for all the same.
 TRUST_FOR = 8
 STEADY_NS = 0.01 * MS
-# Slack: what a first contradiction adds, how it grows and shrinks, its limit in periods.
-SLACK_NS = 0.25 * MS
-SLACK_GROWS = 2.0
-SLACK_SHRINKS = 0.98
-SLACK_LIMIT_PERIODS = 0.1
 # Looks for a step that is late, and steps missed in a row until all is learned anew.
 LATE_LOOKS = 3
 MISSES = 4
 # A window that is this many times as long as wanted closes wherever it is read.
 OVERDUE = 2.5
-
-
-class StepIntervals:
-    """Where steps lie, as intervals in nanoseconds, from those that were located.
-
-    Args:
-        low_ns, high_ns: where the last located step lies.
-        period_low_ns, period_high_ns: between which the period lies.
-    """
-
-    def __init__(
-        self, low_ns: float, high_ns: float, period_low_ns: float, period_high_ns: float
-    ) -> None:
-        self.period_low_ns, self.period_high_ns = period_low_ns, period_high_ns
-        self.slack_ns = 0.0
-        self._low_ns, self._high_ns = low_ns, high_ns
-        self._reference = (low_ns, high_ns)
-        self._since_reference = 0
-
-    @property
-    def period_ns(self) -> float:
-        """The middle of where the period lies."""
-        return (self.period_low_ns + self.period_high_ns) / 2
-
-    @property
-    def last_ns(self) -> float:
-        """The middle of where the last located step lies."""
-        return (self._low_ns + self._high_ns) / 2
-
-    def due(self, steps: int) -> tuple[float, float]:
-        """Where the step that many after the last one lies."""
-        low_ns = self._low_ns + steps * self.period_low_ns - self.slack_ns
-        high_ns = self._high_ns + steps * self.period_high_ns + self.slack_ns
-        return low_ns, high_ns
-
-    def locate(self, steps: int, low_ns: float, high_ns: float) -> float:
-        """A step was seen between two instants; returns where it is taken to be."""
-        due_low_ns, due_high_ns = self.due(steps)
-        if high_ns < due_low_ns or low_ns > due_high_ns:
-            self.contradict()
-        else:
-            low_ns, high_ns = max(low_ns, due_low_ns), min(high_ns, due_high_ns)
-            self.slack_ns *= SLACK_SHRINKS
-        self._low_ns, self._high_ns = low_ns, high_ns
-        self._narrow_period(steps)
-        return self.last_ns
-
-    def assume(self, steps: int) -> float:
-        """A step was not seen; returns where it is taken to be."""
-        self._low_ns, self._high_ns = self.due(steps)
-        self._since_reference += steps
-        return self.last_ns
-
-    def contradict(self) -> None:
-        """A step was not where it was due: less is known than it seemed."""
-        limit_ns = SLACK_LIMIT_PERIODS * self.period_ns
-        self.slack_ns = min(limit_ns, self.slack_ns * SLACK_GROWS + SLACK_NS)
-        self._reference, self._since_reference = (self._low_ns, self._high_ns), 0
-        self.period_low_ns -= SLACK_NS / 4
-        self.period_high_ns += SLACK_NS / 4
-
-    def _narrow_period(self, steps: int) -> None:
-        self._since_reference += steps
-        low_ns, high_ns = self._reference
-        count = self._since_reference
-        slack_ns = self.slack_ns
-        shortest_ns = (self._low_ns - high_ns - slack_ns) / count
-        longest_ns = (self._high_ns - low_ns + slack_ns) / count
-        if max(shortest_ns, self.period_low_ns) > min(longest_ns, self.period_high_ns):
-            self.contradict()
-            return
-        self.period_low_ns = max(shortest_ns, self.period_low_ns)
-        self.period_high_ns = min(longest_ns, self.period_high_ns)
 
 
 class StepClock:
@@ -178,28 +98,43 @@ class StepClock:
         if changed:
             self._changes.append((before_ns, at_ns))
         sought_ns = at_ns - self._seek_from_ns
+        too_long = sought_ns >= SEEK_AT_MOST_NS
         if len(self._changes) >= SEEK_STEPS and sought_ns >= SEEK_AT_LEAST_NS:
-            return self._learn(at_ns)
-        if sought_ns >= SEEK_AT_MOST_NS:
+            if self._advances_always(sought_ns / self._looks):
+                return self._go_blind(at_ns, again=False)
+            steps = self._learned()
+            if too_long or self._sure(steps):
+                self.steps, self._mode, self._misses = steps, self._following, 0
+                self._aim(steps, at_ns)
+                return None
+        if too_long:
             return self._go_blind(at_ns, again=True)
         long_enough = at_ns - self._closed_ns >= 0.75 * self._interval_ns
         return (before_ns + at_ns) // 2 if changed and long_enough else None
 
-    def _learn(self, at_ns: int) -> int | None:
-        """Enough steps were seen: their period, unless the counter advances all the time."""
-        middles = [(low_ns + high_ns) / 2 for low_ns, high_ns in self._changes]
-        apart = sorted(after - before for before, after in pairwise(middles))
-        apart_ns = apart[len(apart) // 2]
-        look_every_ns = (at_ns - self._seek_from_ns) / self._looks
-        if apart_ns < 2 * look_every_ns:
-            return self._go_blind(at_ns, again=False)
+    def _middles_ns(self) -> list[float]:
+        return [(low_ns + high_ns) / 2 for low_ns, high_ns in self._changes]
+
+    def _apart_ns(self) -> float:
+        """The median time between the steps that were seen."""
+        apart = sorted(after - before for before, after in pairwise(self._middles_ns()))
+        return apart[len(apart) // 2]
+
+    def _advances_always(self, look_every_ns: float) -> bool:
+        return self._apart_ns() < 2 * look_every_ns
+
+    def _learned(self) -> StepIntervals:
+        """What the steps that were seen say of period and phase."""
         first, last = self._changes[0], self._changes[-1]
-        count = max(1, round((middles[-1] - middles[0]) / apart_ns))
+        middles = self._middles_ns()
+        count = max(1, round((middles[-1] - middles[0]) / self._apart_ns()))
         shortest_ns, longest_ns = (last[0] - first[1]) / count, (last[1] - first[0]) / count
-        self.steps = StepIntervals(*last, shortest_ns, longest_ns)
-        self._mode, self._misses = self._following, 0
-        self._aim(self.steps, at_ns)
-        return None
+        return StepIntervals(*last, shortest_ns, longest_ns)
+
+    def _sure(self, steps: StepIntervals) -> bool:
+        """Whether the step at a window's end is known to within a part of a period."""
+        low_ns, high_ns = steps.due(max(1, round(self._interval_ns / steps.period_ns)))
+        return high_ns - low_ns <= steps.period_ns / 4
 
     def _lose(self, at_ns: int) -> None:
         """The steps are lost: they are learned anew, if that was not done just before."""
