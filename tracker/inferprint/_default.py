@@ -6,8 +6,8 @@ import os
 import threading
 from collections.abc import Callable, Mapping
 
-from inferprint._runtime import NO_LABELS, Tracker
-from inferprint.request import Request
+from inferprint._runtime import Tracker
+from inferprint.request import NO_LABELS, Request
 from inferprint.tracking import P, R, ReadTokens, decorator
 
 _tracker: Tracker | None = None
@@ -56,7 +56,8 @@ def track(
         labels: what else to tell the requests by; on receipts, not in metrics.
 
     Raises:
-        ConfigError: a setting of the process-wide tracker is not usable.
+        ConfigError: a setting of the process-wide tracker is not usable, or the labels are
+            no mapping.
     """
     get_tracker()  # so that a bad setting is told here, and not under load
     return decorator(get_tracker, model, tokens, labels)

@@ -17,7 +17,7 @@ from inferprint.errors import ConfigError, InferprintError, NotSettled
 from inferprint.factors import resolve
 from inferprint.receipt import Receipt
 from inferprint.records import Balance, Status
-from inferprint.request import Request, forget_current
+from inferprint.request import NO_LABELS, Request, forget_current, own_labels
 from inferprint.sources import PowerSource
 from inferprint.threads import renew_threads
 from inferprint.tracking import P, R, ReadTokens, decorator
@@ -30,7 +30,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger("inferprint")
 
-NO_LABELS: Mapping[str, str] = {}
 # How long a start waits for the first readings, and a stop for the last windows to close.
 START_S = 10.0
 STOP_S = 0.5
@@ -168,7 +167,8 @@ class Tracker:
         """Opens sources, books and exporters; in the sampler's thread, if there is one."""
         engine = self._engine
         try:
-            engine.open(self._detect() if self._sources is None else self._sources)
+            sources = self._detect() if self._sources is None else self._sources
+            engine.open(sources, on_steps=not self._manual)
             self.reads_cpu = engine.reads_cpu
             for exporter in self._exporters:
                 engine.outboxes.append(Outbox(exporter, not self._manual, self.fault))
@@ -207,8 +207,12 @@ class Tracker:
         Args:
             model: the model's name.
             labels: what else to tell it by; on receipts, not in metrics.
+
+        Raises:
+            ConfigError: the labels are no mapping.
         """
-        return Request(self, model if type(model) is str else str(model), labels)
+        own = labels if labels is NO_LABELS else own_labels(labels)
+        return Request(self, model if type(model) is str else str(model), own)
 
     def track(
         self,

@@ -277,7 +277,7 @@ class Ledger:
     # ---- one window ----------------------------------------------------------------------
 
     def _observe_idle(self, window: Window, span: Span) -> None:
-        if window.energy_j is None or window.gap:
+        if window.energy_j is None or window.gap or window.rough:
             return
         power_w = window.energy_j / window.duration_s
         limit_s = QUIET_BUSY_SHARE * self.device.capacity * window.duration_s

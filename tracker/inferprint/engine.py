@@ -68,9 +68,11 @@ class Engine:
         self._id_prefix = os.urandom(6).hex()
         self._ids = count(1)
 
-    def open(self, sources: Sequence[PowerSource]) -> None:
-        """Reads the sources for the first time, and opens the books of their devices."""
-        self.sampler.open(sources)
+    def open(self, sources: Sequence[PowerSource], on_steps: bool) -> None:
+        """Reads the sources for the first time, and opens the books of their devices;
+        arguments as for ``Sampler.open``.
+        """
+        self.sampler.open(sources, on_steps)
         config, ledgers = self._config, list[Ledger]()
         for lane in self.sampler.lanes:
             for device in lane.devices:

@@ -71,7 +71,7 @@ class Receipt:
     def with_children(self) -> Receipt:
         """The receipt of the whole workflow: this request and all that ran inside it.
 
-        Energy, carbon and cost are summed; a part that is not known of one of them is not
+        Energy and what it means are summed; a part that is not known of one of them is not
         known of the sum. Tokens, times and outcome stay those of this request.
         """
         if not self.children:
@@ -81,6 +81,9 @@ class Receipt:
             self,
             energy=_sum_energy([member.energy for member in family]),
             carbon=_sum_carbon([member.carbon for member in family]),
+            water=_sum_known(member.water for member in family),
+            materials=_sum_known(member.materials for member in family),
+            primary_energy=_sum_known(member.primary_energy for member in family),
             cost=_sum_cost([member.cost for member in family]),
             provenance=weakest(member.provenance for member in family),
             flags=frozenset().union(*(member.flags for member in family)),

@@ -13,10 +13,10 @@ from contextlib import suppress
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
 
-from inferprint.errors import InferprintError
+from inferprint.errors import ConfigError, InferprintError
 from inferprint.records import Outcome, Tokens
 from inferprint.threads import ThreadCpu, this_thread
-from inferprint.tokens import checked
+from inferprint.tokens import checked, checked_tokens
 from inferprint.units import seconds
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
 # Starts and ends that may wait for the sampler. With more, which takes hundreds of thousands
 # of requests a second, each request lets its thread have the interpreter before it starts.
 MOST_WAITING = 100_000
+
+NO_LABELS: Mapping[str, str] = {}
 
 _current: ContextVar[Request | None] = ContextVar("inferprint_request", default=None)
 
@@ -52,6 +54,17 @@ class as_current:  # noqa: N801 - it is used like a function
     def __exit__(self, *_: object) -> None:
         with suppress(ValueError):
             _current.reset(self._token)
+
+
+def own_labels(labels: Mapping[str, str]) -> Mapping[str, str]:
+    """A copy of a user's labels, as texts.
+
+    Raises:
+        ConfigError: they are no mapping.
+    """
+    if not isinstance(labels, Mapping):
+        raise ConfigError("labels", labels, "a mapping of texts, such as {'route': '/chat'}")
+    return {str(name): str(value) for name, value in labels.items()}
 
 
 def forget_current() -> None:
@@ -146,6 +159,9 @@ class Request:
         Raises:
             TokenError: a count is negative or not a whole number.
         """
+        prompt = None
+        if input is not None or cached_input is not None:
+            prompt = checked_tokens(Tokens(input, cached_input))
         if output is not None:
             if type(output) is not int or output < 0:
                 output = checked("output", output)
@@ -154,14 +170,18 @@ class Request:
             else:
                 self._output += output
             if self._first_token_ns < 0 and output:
-                self._first_token_ns = self._tracker.now_ns()
-        if input is not None:
-            self._input = (self._input or 0) + checked("input", input)
-        if cached_input is not None:
-            self._cached_input = (self._cached_input or 0) + checked("cached_input", cached_input)
+                self.first_token()
+        if prompt is not None:
+            self._input = _sum(self._input, prompt.input)
+            self._cached_input = _sum(self._cached_input, prompt.cached_input)
 
     def set_tokens(self, tokens: Tokens) -> None:
-        """Sets the counts that are told, in place of what was added before."""
+        """Sets the counts that are told, in place of what was added before.
+
+        Raises:
+            TokenError: a count is negative or not a whole number.
+        """
+        tokens = checked_tokens(tokens)
         if tokens.input is not None:
             self._input = tokens.input
         if tokens.cached_input is not None:
@@ -170,8 +190,10 @@ class Request:
             self._output = tokens.output
 
     def first_token(self) -> None:
-        """The first output token, or piece of a stream, came now, if none came before."""
-        if self._first_token_ns < 0:
+        """The first output token, or piece of a stream, came now, if none came before and
+        the request is running.
+        """
+        if self._first_token_ns < 0 and self._started_ns >= 0 > self._ended_ns:
             self._first_token_ns = self._tracker.now_ns()
 
     def tokens_failed(self, error: Exception) -> None:
@@ -262,6 +284,10 @@ class Request:
     async def settled(self, timeout: float = 2.0) -> Receipt:
         """The settled receipt, awaited; arguments and errors as for ``receipt``."""
         return await self._tracker.settled(self, timeout)
+
+
+def _sum(before: int | None, count: int | None) -> int | None:
+    return before if count is None else (before or 0) + count
 
 
 def outcome_of(error: BaseException) -> Outcome:

@@ -21,7 +21,7 @@ from inferprint.clock import Clock, slept_ns
 from inferprint.errors import ReadingError
 from inferprint.records import Reading
 from inferprint.sources import PowerSource
-from inferprint.steps import StepClock
+from inferprint.steps import BEGIN_WITHIN_NS, SEEK_EVERY_NS, StepClock
 from inferprint.units import NS_PER_S
 from inferprint.windows import Window, Windower
 
@@ -57,7 +57,9 @@ class Lane:
         self._interval_ns = interval_ns
         self._windowers = {device.id: Windower(device.id) for device in self.devices}
         steps = len(self.devices) == 1 and self.devices[0].step_s is not None
-        self._steps = StepClock(interval_ns) if steps else None
+        self.steps = StepClock(interval_ns) if steps else None
+        # Whether the present window began on a step.
+        self._sharp = False
 
     @property
     def name(self) -> str:
@@ -74,15 +76,18 @@ class Lane:
         behind = max(0, now_ns - self.next_ns) // self._interval_ns
         self.next_ns += (behind + 1) * self._interval_ns
         readings = self._read()
-        if self._steps is None:
-            return self._push(readings)
-        closing = []
+        return self._push(readings) if self.steps is None else self._follow(self.steps, readings)
+
+    def _follow(self, steps: StepClock, readings: Sequence[Reading]) -> list[Window]:
+        windows: list[Window] = []
         for reading in readings:
-            closes_ns = self._steps.look(reading.at_ns, reading.energy_j)
-            self.next_ns = self._steps.next_look_ns
+            closes_ns = steps.look(reading.at_ns, reading.energy_j)
+            self.next_ns = steps.next_look_ns
             if closes_ns is not None:
-                closing.append(replace(reading, at_ns=closes_ns))
-        return self._push(closing)
+                rough, self._sharp = not (steps.sharp and self._sharp), steps.sharp
+                closing = self._push([replace(reading, at_ns=closes_ns)])
+                windows += [replace(window, rough=rough) for window in closing]
+        return windows
 
     def now(self) -> list[Window]:
         """Reads the source and closes the windows of its devices here, on a step or not.
@@ -91,6 +96,11 @@ class Lane:
             Exception: whatever the source raises; the windows that span it will say so.
         """
         return self._push(self._read())
+
+    @property
+    def begun(self) -> bool:
+        """Whether its devices' windows have begun."""
+        return all(windower.last is not None for windower in self._windowers.values())
 
     def last(self, device_id: str) -> Reading | None:
         """The last reading of a device."""
@@ -152,14 +162,24 @@ class Sampler:
         self._thread: threading.Thread | None = None
         self._slept_ns = slept_ns()
 
-    def open(self, sources: Sequence[PowerSource]) -> None:
-        """Takes these sources, and reads each for the first time."""
+    def open(self, sources: Sequence[PowerSource], on_steps: bool) -> None:
+        """Takes these sources, and reads each for the first time.
+
+        Args:
+            sources: the sources.
+            on_steps: looks at a counter that steps until it does, so that its first window
+                begins there; takes up to a quarter of a second.
+        """
         for source in sources:
             try:
                 self.lanes.append(Lane(source, self._interval_ns))
             except Exception as error:  # noqa: BLE001 - a source may raise anything
                 self.fault(type(source).__name__, error)
-        self.read_now()
+        for lane in self.lanes:
+            if not (on_steps and lane.steps):
+                self._guard(lane, lane.now, list[Window]())
+        if on_steps:
+            self._begin_on_steps()
 
     def start(self, prepare: Callable[[], None]) -> None:
         """Starts the thread, which first calls ``prepare``.
@@ -203,11 +223,21 @@ class Sampler:
         if self.errors[source, kind] == 1:
             log.warning("%s: %s: %s (said once)", source, type(error).__name__, error)
 
+    def _begin_on_steps(self) -> None:
+        waiting = [lane for lane in self.lanes if lane.steps]
+        until_ns = self._clock.now_ns() + BEGIN_WITHIN_NS + self._interval_ns
+        while waiting and self._clock.now_ns() < until_ns:
+            for lane in waiting:
+                due = partial(lane.due, self._clock.now_ns())
+                self._guard(lane, due, list[Window]())
+            waiting = [lane for lane in waiting if not lane.begun]
+            time.sleep(SEEK_EVERY_NS / NS_PER_S)
+
     def _run(self, prepare: Callable[[], None]) -> None:
         prepare()
         start_ns = next_tick_ns = self._clock.now_ns()
         for lane in self.lanes:
-            lane.next_ns = start_ns
+            lane.next_ns = lane.next_ns or start_ns
         more = False
         while not self._stop.is_set():
             now_ns = self._clock.now_ns()

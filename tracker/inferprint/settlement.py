@@ -140,7 +140,7 @@ def receipt_of(
     return Receipt(
         request_id=request.request_id,
         model=request.model,
-        labels=request.labels,
+        labels=dict(request.labels),
         outcome=request.outcome,
         started_at=started_at,
         duration_s=duration_s,

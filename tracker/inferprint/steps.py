@@ -17,6 +17,7 @@ from inferprint.step_intervals import MS, StepIntervals
 # Learning the steps: how often to look, what to have seen, how long to try, when again.
 SEEK_EVERY_NS = 2 * MS
 SEEK_STEPS = 3
+BEGIN_WITHIN_NS = 150 * MS
 SEEK_AT_LEAST_NS = 250 * MS
 SEEK_AT_MOST_NS = 700 * MS
 SEEK_AGAIN_NS = 30_000 * MS
@@ -45,6 +46,9 @@ class StepClock:
 
     def __init__(self, interval_ns: int) -> None:
         self.next_look_ns = 0
+        # Whether the last window closed where the counter really was at the value read: on a
+        # step, or while it stood still or advances all the time.
+        self.sharp = False
         self.steps: StepIntervals | None = None
         self._interval_ns = interval_ns
         self._mode: Callable[[int, int, bool], int | None] = self._begin
@@ -52,7 +56,7 @@ class StepClock:
         self._closed_ns = 0
         self._seek_from_ns = 0
         self._seek_again_ns: int | None = None
-        self._still = False
+        self._still = self._steady = False
         self._changes: list[tuple[int, int]] = []
         self._looks = 0
         self._ahead = 1
@@ -73,19 +77,28 @@ class StepClock:
         """
         before_ns, before_j = self._seen
         self._seen = (at_ns, energy_j)
+        self.sharp = True
         closes_ns = self._mode(before_ns, at_ns, energy_j != before_j)
         if closes_ns is None or closes_ns <= self._closed_ns:
             if at_ns - self._closed_ns <= OVERDUE * self._interval_ns:
                 return None
+            self.sharp = False
             closes_ns = at_ns
         self._closed_ns = closes_ns
         return closes_ns
 
     # ---- learning ------------------------------------------------------------------------
 
-    def _begin(self, _before_ns: int, at_ns: int, _changed: bool) -> int:
+    def _begin(self, before_ns: int, at_ns: int, changed: bool) -> int | None:
+        """Waits for a step, so that what is counted begins there."""
+        self.next_look_ns = at_ns + SEEK_EVERY_NS
+        if not before_ns:
+            self._closed_ns = self._seek_from_ns = at_ns
+            return None
+        if not changed and at_ns - self._seek_from_ns < BEGIN_WITHIN_NS:
+            return None
         self._seek(at_ns)
-        return at_ns
+        return (before_ns + at_ns) // 2 if changed else at_ns
 
     def _seek(self, at_ns: int) -> None:
         self._mode, self.steps = self._seeking, None
@@ -99,18 +112,21 @@ class StepClock:
             self._changes.append((before_ns, at_ns))
         sought_ns = at_ns - self._seek_from_ns
         too_long = sought_ns >= SEEK_AT_MOST_NS
+        long_enough = at_ns - self._closed_ns >= 0.75 * self._interval_ns
+        closes_ns = (before_ns + at_ns) // 2 if changed and long_enough else None
         if len(self._changes) >= SEEK_STEPS and sought_ns >= SEEK_AT_LEAST_NS:
             if self._advances_always(sought_ns / self._looks):
                 return self._go_blind(at_ns, again=False)
             steps = self._learned()
             if too_long or self._sure(steps):
                 self.steps, self._mode, self._misses = steps, self._following, 0
+                if closes_ns is not None:
+                    return self._close(steps, closes_ns, at_ns)
                 self._aim(steps, at_ns)
                 return None
         if too_long:
             return self._go_blind(at_ns, again=True)
-        long_enough = at_ns - self._closed_ns >= 0.75 * self._interval_ns
-        return (before_ns + at_ns) // 2 if changed and long_enough else None
+        return closes_ns
 
     def _middles_ns(self) -> list[float]:
         return [(low_ns + high_ns) / 2 for low_ns, high_ns in self._changes]
@@ -147,6 +163,8 @@ class StepClock:
     def _go_blind(self, at_ns: int, *, again: bool) -> int:
         """No steps to follow: windows close where they are read."""
         self._mode, self._still = self._blind, not self._changes
+        self._steady = self._still or not again
+        self.sharp = self._steady
         self._seek_again_ns = at_ns + SEEK_AGAIN_NS if again else None
         self.next_look_ns = at_ns + self._interval_ns
         return at_ns
@@ -155,6 +173,7 @@ class StepClock:
         self.next_look_ns += self._interval_ns
         if self.next_look_ns <= at_ns:
             self.next_look_ns = at_ns + self._interval_ns
+        self.sharp = self._steady
         begins = changed and self._still  # a counter that stood still has begun to advance
         if begins or (self._seek_again_ns is not None and at_ns >= self._seek_again_ns):
             self._seek(at_ns)

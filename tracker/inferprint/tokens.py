@@ -5,8 +5,9 @@ Understood are mappings and objects of these kinds, and whatever holds one as ``
 - our own: ``input``, ``cached_input``, ``output`` (also ``records.Tokens``)
 - OpenAI chat and completions: ``prompt_tokens``, ``completion_tokens``,
   ``prompt_tokens_details.cached_tokens``
-- OpenAI responses and Anthropic: ``input_tokens``, ``output_tokens``,
-  ``input_tokens_details.cached_tokens`` or ``cache_read_input_tokens``
+- OpenAI responses: ``input_tokens``, ``output_tokens``, ``input_tokens_details.cached_tokens``
+- Anthropic: ``input_tokens``, ``output_tokens``, and apart from the input
+  ``cache_read_input_tokens`` and ``cache_creation_input_tokens``
 - Ollama: ``prompt_eval_count``, ``eval_count``
 - llama.cpp: ``timings`` with ``prompt_n``, ``cache_n``, ``predicted_n``
 - transformers' ``generate(..., return_dict_in_generate=True)`` with scores or logits:
@@ -16,7 +17,7 @@ Understood are mappings and objects of these kinds, and whatever holds one as ``
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from operator import index
 from typing import Any, NamedTuple
 
@@ -25,22 +26,34 @@ from inferprint.records import Tokens
 
 
 class Kind(NamedTuple):
-    """Where the counts are; ``apart`` says that the input count leaves the cached ones out."""
+    """The fields that hold the counts.
+
+    ``left_out`` are those that the input count leaves out and that belong to it; such a kind
+    is recognised by them.
+    """
 
     input: str
     cached_input: str
     output: str
-    apart: bool = False
+    left_out: tuple[str, ...] = ()
 
 
 KINDS = (
     Kind("prompt_tokens", "prompt_tokens_details.cached_tokens", "completion_tokens"),
-    Kind("input_tokens", "cache_read_input_tokens", "output_tokens", apart=True),
+    Kind(
+        "input_tokens",
+        "cache_read_input_tokens",
+        "output_tokens",
+        left_out=("cache_read_input_tokens", "cache_creation_input_tokens"),
+    ),
     Kind("input_tokens", "input_tokens_details.cached_tokens", "output_tokens"),
     Kind("prompt_eval_count", "", "eval_count"),
-    Kind("prompt_n", "cache_n", "predicted_n", apart=True),
+    Kind("prompt_n", "cache_n", "predicted_n", left_out=("cache_n",)),
+    Kind("prompt_n", "", "predicted_n"),
     Kind("input", "cached_input", "output"),
 )
+# Fields that are empty in the pieces of a stream whose counts come in its last piece.
+COME_LATER = ("usage", "eval_count")
 
 
 def checked(name: str, count: object) -> int:
@@ -53,6 +66,8 @@ def checked(name: str, count: object) -> int:
     Raises:
         TokenError: it is not.
     """
+    if type(count) is int and count >= 0:
+        return count
     try:
         whole = -1 if isinstance(count, bool) else index(count)  # type: ignore[arg-type]
     except TypeError:
@@ -62,6 +77,19 @@ def checked(name: str, count: object) -> int:
     return whole
 
 
+def checked_tokens(tokens: Tokens) -> Tokens:
+    """The tokens, if each of their counts is one or is None.
+
+    Raises:
+        TokenError: one is not.
+    """
+    for name in ("input", "cached_input", "output"):
+        count = getattr(tokens, name)
+        if count is not None:
+            checked(name, count)
+    return tokens
+
+
 def read_tokens(result: object) -> Tokens | None:
     """The tokens that a result tells of.
 
@@ -69,25 +97,37 @@ def read_tokens(result: object) -> Tokens | None:
         result: what a tracked call returned, or what its ``tokens=`` function made of it.
 
     Returns:
-        Its counts; None for None, which tells nothing.
+        Its counts; None for what tells nothing: None, and a piece of a stream whose usage
+        comes later.
 
     Raises:
         TokenError: it is of no kind that is understood, or a count in it is not usable.
     """
-    if result is None or isinstance(result, Tokens):
-        return result
+    if result is None:
+        return None
+    if isinstance(result, Tokens):
+        return checked_tokens(result)
     if hasattr(result, "__index__"):
         return Tokens(output=checked("output", result))
     if isinstance(result, tuple) and len(result) == 2 and not hasattr(result, "_fields"):
         return Tokens(checked("input", result[0]), None, checked("output", result[1]))
-    for holder in (result, _get(result, "usage"), _get(result, "timings")):
+    # The result itself comes last: OpenAI's responses have an ``output`` that is no count.
+    for holder in (_get(result, "usage"), _get(result, "timings"), result):
         found = _from_fields(holder) if holder is not None else None
         if found is not None:
             return found
     found = _from_generate(result)
-    if found is not None:
-        return found
-    raise TokenError("tokens", type(result).__name__, "token counts of a kind that is documented")
+    if found is None and not any(_is_empty(result, name) for name in COME_LATER):
+        expected = "token counts of a kind that inferprint.tokens describes"
+        raise TokenError("tokens", type(result).__name__, expected)
+    return found
+
+
+def _is_empty(holder: object, name: str) -> bool:
+    """Whether it has this field, and nothing in it."""
+    if isinstance(holder, Mapping):
+        return name in holder and holder[name] is None
+    return hasattr(holder, name) and getattr(holder, name) is None
 
 
 def _get(holder: object, path: str) -> Any:
@@ -102,23 +142,25 @@ def _get(holder: object, path: str) -> Any:
 def _from_fields(holder: object) -> Tokens | None:
     for kind in KINDS:
         prompt, output = _get(holder, kind.input), _get(holder, kind.output)
-        cached = _get(holder, kind.cached_input) if kind.cached_input else None
         if any(map(callable, (prompt, output))) or (prompt is None and output is None):
             continue
-        if kind.cached_input == "cache_read_input_tokens" and cached is None:
+        left_out = [_get(holder, name) for name in kind.left_out]
+        if kind.left_out and not any(count is not None for count in left_out):
             continue
-        return _tokens(kind, prompt, cached, output)
+        cached = _get(holder, kind.cached_input) if kind.cached_input else None
+        return _tokens(kind, (prompt, cached, output), left_out)
     return None
 
 
-def _tokens(kind: Kind, prompt: object, cached: object, output: object) -> Tokens:
-    counts = [
+def _tokens(kind: Kind, counts: Sequence[object], left_out: Sequence[object]) -> Tokens:
+    prompt, cached, output = (
         None if count is None else checked(name, count)
-        for name, count in zip(kind[:3], (prompt, cached, output), strict=True)
-    ]
-    if kind.apart and counts[0] is not None:
-        counts[0] += counts[1] or 0
-    return Tokens(*counts)
+        for name, count in zip(kind[:3], counts, strict=True)
+    )
+    if prompt is not None:
+        names = zip(kind.left_out, left_out, strict=True)
+        prompt += sum(checked(name, count) for name, count in names if count is not None)
+    return Tokens(prompt, cached, output)
 
 
 def _from_generate(result: object) -> Tokens | None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
 
 from inferprint.records import Outcome
-from inferprint.request import Request, as_current, outcome_of
+from inferprint.request import Request, as_current, outcome_of, own_labels
 from inferprint.tokens import read_tokens
 
 if TYPE_CHECKING:
@@ -34,10 +34,17 @@ def decorator(
         model: the model's name; None: the function's.
         tokens: as for ``tracked``.
         labels: of every request.
+
+    Raises:
+        ConfigError: the labels are no mapping.
     """
+    labels = own_labels(labels)
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
-        name = str(model if model is not None else function.__qualname__)
+        if isinstance(function, staticmethod | classmethod):
+            return cast(Callable[P, R], type(function)(decorate(function.__func__)))
+        own = getattr(function, "__qualname__", type(function).__qualname__)
+        name = str(model if model is not None else own)
         return tracked(function, lambda: Request(tracker(), name, labels), tokens)
 
     return decorate
@@ -49,16 +56,19 @@ def tracked(
     """The function, with a request around every call of it.
 
     Args:
-        function: a def, async def, generator or async generator function.
+        function: a def, async def, generator or async generator function, or an object that
+            is called like one.
         open_request: makes the request of a call.
         tokens: told of the result, or of every item of a stream; returns what
             ``tokens.read_tokens`` understands. Where it fails, the request does not.
     """
-    if inspect.isasyncgenfunction(function):
+    plain = inspect.isroutine(function) or isinstance(function, functools.partial)
+    body = function if plain else type(function).__call__
+    if inspect.isasyncgenfunction(body):
         wrapper: Any = _async_generator(function, open_request, tokens)
-    elif inspect.isgeneratorfunction(function):
+    elif inspect.isgeneratorfunction(body):
         wrapper = _generator(function, open_request, tokens)
-    elif inspect.iscoroutinefunction(function):
+    elif inspect.iscoroutinefunction(body):
         wrapper = _coroutine(function, open_request, tokens)
     else:
         wrapper = _function(function, open_request, tokens)
@@ -72,11 +82,11 @@ def _function(function: Callable[..., Any], open_request: Open, tokens: ReadToke
         request._begin(owns_thread=True)
         try:
             result = function(*args, **kwargs)
+            if tokens is not None:
+                tell_tokens(request, tokens, result)
         except BaseException as error:
             request._end(outcome_of(error))
             raise
-        if tokens is not None:
-            tell_tokens(request, tokens, result)
         request._end("ok")
         return result
 
@@ -89,11 +99,11 @@ def _coroutine(function: Callable[..., Any], open_request: Open, tokens: ReadTok
         request._begin(owns_thread=False)
         try:
             result = await function(*args, **kwargs)
+            if tokens is not None:
+                tell_tokens(request, tokens, result)
         except BaseException as error:
             request._end(outcome_of(error))
             raise
-        if tokens is not None:
-            tell_tokens(request, tokens, result)
         request._end("ok")
         return result
 
@@ -106,6 +116,7 @@ def _generator(function: Callable[..., Any], open_request: Open, tokens: ReadTok
         request = open_request()
         request._begin(owns_thread=False, detached=True)
         outcome: Outcome = "cancelled"
+        closing = False
         step: Callable[[], Any] = functools.partial(next, stream)
         try:
             while True:
@@ -115,15 +126,13 @@ def _generator(function: Callable[..., Any], open_request: Open, tokens: ReadTok
                 tell_item(request, tokens, item)
                 try:
                     sent = yield item
-                except GeneratorExit:
-                    stream.close()
-                    raise
                 except BaseException as error:  # noqa: BLE001 - the body decides what of it
+                    closing = isinstance(error, GeneratorExit)
                     step = functools.partial(stream.throw, error)
                 else:
                     step = functools.partial(stream.send, sent)
         except StopIteration as end:
-            outcome = "ok"
+            outcome = "cancelled" if closing else "ok"
             return end.value
         except BaseException as error:
             outcome = outcome_of(error)
@@ -142,6 +151,7 @@ def _async_generator(
         request = open_request()
         request._begin(owns_thread=False, detached=True)
         outcome: Outcome = "cancelled"
+        closing = False
         step: Callable[[], Any] = stream.__anext__
         try:
             while True:
@@ -150,15 +160,13 @@ def _async_generator(
                 tell_item(request, tokens, item)
                 try:
                     sent = yield item
-                except GeneratorExit:
-                    await stream.aclose()
-                    raise
                 except BaseException as error:  # noqa: BLE001 - the body decides what of it
+                    closing = isinstance(error, GeneratorExit)
                     step = functools.partial(stream.athrow, error)
                 else:
                     step = functools.partial(stream.asend, sent)
         except StopAsyncIteration:
-            outcome = "ok"
+            outcome = "cancelled" if closing else "ok"
         except BaseException as error:
             outcome = outcome_of(error)
             raise

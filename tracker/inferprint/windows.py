@@ -31,6 +31,8 @@ class Window:
         own_s: the part of ``busy_s`` that this process caused; None: not known.
         flags: what receipts that touch this window must say.
         gap: the requests in flight did not run for (all of) it, so it is charged to none.
+        rough: its ends are not where the counter had stepped, so its mean power is off by up
+            to a step's energy.
     """
 
     device_id: str
@@ -42,6 +44,7 @@ class Window:
     own_s: float | None = None
     flags: frozenset[str] = NO_FLAGS
     gap: bool = False
+    rough: bool = False
 
     @property
     def duration_s(self) -> float:
