@@ -138,7 +138,10 @@ class Ledger:
         self._totals = Totals()
         self._active = Level()
         self._idle = Level()
-        self._windows = self._known_windows = self._known_before = self._prorated_last = 0
+        # Windows so far, those of known energy, those before the last, and the last ones that
+        # were modelled and that were shared or only partly busy.
+        self._windows = self._known_windows = self._known_before = 0
+        self._modelled_last = self._prorated_last = 0
         self._said_last: dict[str, int] = {}
         self._owners: dict[Stake, Account] = {}
         # Active watts of the requests together, when last there were any.
@@ -203,16 +206,16 @@ class Ledger:
             active_j += self._active.value - stake.active_entry if stake.pooled else 0.0
         return Earned(active_j, idle_j, stake.standing_j)
 
-    def expected(self, stake: Stake, started_ns: int, until_ns: int) -> Earned | None:
+    def expected(self, stake: Stake, started_ns: int, until_ns: int, sharers: int) -> Earned | None:
         """What a request will have earned by an instant after the last window's end, at the
-        power of the windows before; None where that is not known.
+        power of the windows before, shared by so many; None where that is not known.
         """
         earned = self.earned(stake)
         closed_ns = self.state.at_ns if self.state is not None else 0
         ahead_s = seconds(max(0, until_ns - max(closed_ns, started_ns)))
         if self._busy_w is None:
             return earned if stake.first_window and not ahead_s else None
-        share_s = ahead_s / max(1, self._idle.members + (not stake.running))
+        share_s = ahead_s / max(1, sharers)
         idle_w = (self.idle.watts or 0.0) * self._policy.shares_idle
         return Earned(
             earned.active_j + self._busy_w * share_s,
@@ -236,9 +239,9 @@ class Ledger:
             return stake.provenance
         if not stake.first_window or self._known_windows <= stake.known_before:
             return "unknown"
-        if self.provenance == "measured" and self._prorated_last >= stake.first_window:
-            return "prorated"
-        return self.provenance
+        if self._modelled_last >= stake.first_window:
+            return "modelled"
+        return "prorated" if self._prorated_last >= stake.first_window else "measured"
 
     def _finish(self, stake: Stake) -> None:
         """A request has ended: what is said of it later does not change any more."""
@@ -293,11 +296,13 @@ class Ledger:
         if window.energy_j is not None and not window.gap:
             self._known_windows += 1
             self.provenance = window.provenance
+            if window.provenance == "modelled":
+                self._modelled_last = self._windows
             self.power_w = window.energy_j / window.duration_s
             said.update({self.idle.flag} if self.idle.flag else ())
         for flag in said:
             self._said_last[flag] = self._windows
-        if span.quiet_ns or span.visits != 1:
+        if span.quiet_ns or span.visits != 1 or window.provenance == "prorated":
             self._prorated_last = self._windows
 
     def _book(self, window: Window, split: Split, span: Span) -> None:

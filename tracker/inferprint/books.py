@@ -12,7 +12,7 @@ from typing import Any
 
 from inferprint.attribution import Earned, Ledger
 from inferprint.records import DeviceBalance
-from inferprint.stakes import ARRIVE, END, END_PAUSED, PAUSE, RESUME, Stake
+from inferprint.stakes import ARRIVE, END, END_PAUSED, PAUSE, RESUME, STEP, Stake
 from inferprint.timeline import Event, Timeline
 from inferprint.windows import Window
 
@@ -162,6 +162,11 @@ class Books:
     def backlog(self, device_id: str) -> int:
         """Events that wait for a window of this device to close."""
         return self._timeline.unread(self.ledgers[device_id].cursor)
+
+    @property
+    def running(self) -> int:
+        """Requests in flight, by what was told so far."""
+        return self._timeline.state.running + sum(STEP[event[1]] for event in self._told)
 
     # ---- settlement ----------------------------------------------------------------------
 

@@ -104,7 +104,8 @@ class Receipt:
 
     def __str__(self) -> str:
         """One line for people."""
-        words = [self.request_id, self.model, self.outcome or "running", f"{self.duration_s:.2f} s"]
+        model = " ".join(self.model.split())  # a name with line breaks could forge lines of a log
+        words = [self.request_id, model, self.outcome or "running", f"{self.duration_s:.2f} s"]
         told = self.tokens
         if told.input is not None or told.output is not None:
             words.append(f"in {_count(told.input)} out {_count(told.output)}")
@@ -192,10 +193,10 @@ def _energy_line(energy: Energy) -> str:
         return "energy unknown"
     factor, prefix = _prefix(total.mid)
     named = [("active", energy.active_j), ("idle", energy.idle_j), ("standing", energy.standing_j)]
-    listed = " + ".join(f"{name} {_digits(part.mid * factor)}" for name, part in named if part)
+    listed = [f"{name} {_digits(part.mid * factor)}" for name, part in named if part is not None]
     if energy.active_j is None:
-        listed = f"idle not told apart + {listed}"
-    return f"{_digits(total.mid * factor)} {prefix}J = {listed}"
+        listed.insert(0, "active and idle not told apart")
+    return f"{_digits(total.mid * factor)} {prefix}J = " + " + ".join(listed)
 
 
 def _scaled(value: float, unit: str) -> str:

@@ -77,10 +77,12 @@ def provisional(account: Account, idle_policy: IdlePolicyName, until_ns: int) ->
         idle_policy: who pays for idle energy.
         until_ns: its end, or now.
     """
+    sharers = account.books.running if account.books is not None else 0
+    sharers += account.ended_ns is not None
     parts = tuple(
         Part(
             ledger.device,
-            *_expected(ledger, stake, account.started_ns, until_ns),
+            *_expected(ledger.expected(stake, account.started_ns, until_ns, sharers), ledger),
             ledger.said(stake),
         )
         for ledger, stake in _stakes(account)
@@ -89,10 +91,7 @@ def provisional(account: Account, idle_policy: IdlePolicyName, until_ns: int) ->
     return Settlement(parts, said, idle_policy, _method(account))
 
 
-def _expected(
-    ledger: Ledger, stake: Stake, started_ns: int, until_ns: int
-) -> tuple[Earned, Provenance]:
-    expected = ledger.expected(stake, started_ns, until_ns)
+def _expected(expected: Earned | None, ledger: Ledger) -> tuple[Earned, Provenance]:
     if expected is None:
         return Earned(0.0, 0.0, 0.0), "unknown"
     prorated: tuple[Provenance, ...] = (ledger.provenance, "prorated")
