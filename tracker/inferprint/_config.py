@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import math
 import os
+import re
+import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, get_args
@@ -98,22 +100,27 @@ class Config:
                 _number(name, value, low=low)
         if self.electricity_price is not None:
             _number("electricity_price", self.electricity_price)
+        if self.electricity_price is not None or self.currency is not None:
             _currency(self.currency)
         for name in ("sources", "exporters"):
             _tuple_of_names(self, name)
+        for name in ("location", "powercap_root", "prometheus_host"):
+            _text(name, getattr(self, name))
         _whole("prometheus_port", self.prometheus_port, low=0, high=65_535)
         _whole("max_label_values", self.max_label_values, low=1, high=100_000)
 
 
+_MOST = sys.float_info.max
+_OPTIONAL = {"location", "sources"}
 _AT_LEAST = {"carbon_intensity_g_per_kwh": 0.0, "pue": 1.0, "gpu_idle_w": 0.0, "cpu_idle_w": 0.0}
 
 
-def _number(field_: str, value: object, low: float = -math.inf, high: float = math.inf) -> None:
+def _number(field_: str, value: object, low: float = -_MOST, high: float = _MOST) -> None:
     number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    if math.isfinite(number) and low <= number <= high:
+    if low <= number <= high:
         return
-    limits = [f"at least {low:g}"] if low > -math.inf else []
-    limits += [f"at most {high:g}"] if high < math.inf else []
+    limits = [f"at least {low:g}"] if low > -_MOST else []
+    limits += [f"at most {high:g}"] if high < _MOST else []
     raise ConfigError(field_, value, " ".join(["a finite number", " and ".join(limits)]).strip())
 
 
@@ -122,20 +129,27 @@ def _whole(field_: str, value: object, low: int, high: int) -> None:
         raise ConfigError(field_, value, f"a whole number from {low} to {high}")
 
 
-def _currency(value: str | None) -> None:
-    if not (isinstance(value, str) and len(value) == 3 and value.isalpha() and value.isupper()):
-        expected = "a three-letter ISO 4217 code such as 'EUR', as electricity_price is set"
+def _currency(value: object) -> None:
+    if not (isinstance(value, str) and re.fullmatch("[A-Z]{3}", value)):
+        expected = "a three-letter ISO 4217 code such as 'EUR', as for electricity_price"
         raise ConfigError("currency", value, expected)
+
+
+def _text(field_: str, value: object) -> None:
+    if value is None and field_ in _OPTIONAL:
+        return
+    if not isinstance(value, str) or not value.strip():
+        expected = "a text or None" if field_ in _OPTIONAL else "a text"
+        raise ConfigError(field_, value, expected)
 
 
 def _tuple_of_names(config: Config, name: str) -> None:
     value = getattr(config, name)
-    if isinstance(value, str) or (
-        value is not None and not all(isinstance(part, str) for part in value)
-    ):
+    if value is None and name in _OPTIONAL:
+        return
+    if not isinstance(value, tuple | list) or not all(isinstance(part, str) for part in value):
         raise ConfigError(name, value, "a tuple of names, such as ('nvml', 'rapl')")
-    if value is not None:
-        object.__setattr__(config, name, tuple(value))
+    object.__setattr__(config, name, tuple(value))
 
 
 def visible_gpus() -> str | None:

@@ -8,7 +8,8 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from inferprint._config import Config
 from inferprint.clock import Clock, SystemClock
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
     from inferprint.engine import Engine
     from inferprint.sources.findings import Finding
+
+T = TypeVar("T")
 
 log = logging.getLogger("inferprint")
 
@@ -61,19 +64,24 @@ class Tracker:
         exporters: Iterable[Exporter] = (),
         clock: Clock | None = None,
     ) -> None:
+        if not isinstance(config, Config | None):
+            raise ConfigError("config", config, "an inferprint.Config")
         self.config = config or Config()
         self.factors = resolve(self.config)
         self.findings: Sequence[Finding] = ()
-        self._given_exporters = list(exporters)
+        self._given_exporters = _checked("exporters", exporters, Exporter, "name, start, export")
         self._exporters = [*load_exporters(self.config), *self._given_exporters]
-        self._sources = None if sources is None else _checked(sources)
-        if self._sources is None and self.config.sources is not None:
+        self._sources: Sequence[PowerSource] | None = None
+        if sources is not None:
+            self._sources = _checked("sources", sources, PowerSource, "devices, read")
+        elif self.config.sources is not None:
             self._sources = self._detect()
         self._manual = clock is not None
         self._clock: Clock = clock or SystemClock()
         self._users = 0
         self._stopped = False
         self._renew()
+        _known.add(self)
 
     def _renew(self) -> None:
         # Imported here: half of the package's import time, and not of all its users.
@@ -82,7 +90,7 @@ class Tracker:
         self._engine: Engine = Engine(self.config, self.factors, self._clock)
         self._starting = threading.Lock()
         self._ready = threading.Event()
-        self._setup_error: InferprintError | None = None
+        self._setup_errors: list[InferprintError] = []
         # What a request looks at on its path.
         self.running = False
         self.now_ns = self._clock.now_ns
@@ -102,36 +110,41 @@ class Tracker:
             InferprintError: it was stopped: make another.
             ConfigError: an exporter can't start, for a reason that it names.
         """
-        if self._stopped:
-            raise InferprintError("a tracker that was stopped can't start again: make another")
-        self._users += 1
+        with self._starting:
+            if self._stopped:
+                raise InferprintError("a tracker that was stopped can't start again: make another")
+            self._users += 1
         self.revive()
         if not self._ready.wait(START_S):
             log.warning("the power sources have not answered for %g s: going on", START_S)
-        if self._setup_error is not None:
+        outboxes = self._engine.outboxes
+        errors = [*self._setup_errors, *(outbox.started(START_S) for outbox in outboxes)]
+        for error in filter(None, errors):
             self.stop()
-            raise self._setup_error
+            raise error
         return self
 
     def stop(self) -> None:
         """Stops measuring, when this is its last user: settles what has ended, hands it
         over, and ends the threads. Requests still go through after it, unmeasured.
         """
-        self._users = max(0, self._users - 1)
-        if self._users or self._stopped:
-            return
-        self._stopped = True
+        with self._starting:
+            self._users = max(0, self._users - 1)
+            if self._users or self._stopped:
+                return
+            self._stopped = True
         engine = self._engine
-        if self.running:
-            engine.settle_all(0.0 if self._manual else STOP_S)
-            engine.sampler.stop()
+        engine.settle_all(0.0 if self._manual else STOP_S)
+        if engine.sampler.stop():
             engine.take(engine.sampler.read_now())
             engine.give_up()
+            engine.sampler.close()
+        else:
+            self.fault("tracker", TimeoutError("a source hangs: stopping without it"))
         self.tell = _ignore
         for outbox in engine.outboxes:
             outbox.close()
-        engine.sampler.close()
-        _live.discard(self)
+        _known.discard(self)
 
     def __enter__(self) -> Tracker:
         return self.start()
@@ -152,7 +165,6 @@ class Tracker:
             if self.running or self._stopped:
                 return
             self.running = True
-            _live.add(self)
         if self._manual:
             self._set_up()
             return
@@ -165,20 +177,28 @@ class Tracker:
 
     def _set_up(self) -> None:
         """Opens sources, books and exporters; in the sampler's thread, if there is one."""
-        engine = self._engine
-        try:
-            sources = self._detect() if self._sources is None else self._sources
-            engine.open(sources, on_steps=not self._manual)
-            self.reads_cpu = engine.reads_cpu
-            for exporter in self._exporters:
-                engine.outboxes.append(Outbox(exporter, not self._manual, self.fault))
-                exporter.start(self)
-        except InferprintError as error:
-            self._setup_error = error
-            self.fault("tracker", error)
-        except Exception as error:  # noqa: BLE001 - a request may be what started it
-            self.fault("tracker", error)
+        engine, sources = self._engine, self._sources
+        if sources is None:
+            sources = self._attempt("detection", self._detect)
+        engine.open(sources, on_steps=not self._manual)
+        self.reads_cpu = engine.reads_cpu
+        for exporter in self._exporters:
+            self._attempt(f"exporter {exporter.name}", partial(self._add, exporter))
         self._ready.set()
+
+    def _add(self, exporter: Exporter) -> None:
+        outbox = Outbox(exporter, self.fault)
+        self._engine.outboxes.append(outbox)
+        outbox.open(partial(exporter.start, self), threaded=not self._manual)
+
+    def _attempt(self, what: str, call: Callable[[], T]) -> T | None:
+        """What a call gives; None where it fails: a request may be what started it."""
+        try:
+            return call()
+        except Exception as error:  # noqa: BLE001 - counted, and raised by an explicit start
+            self.fault(what, error)
+            self._setup_errors += [error] if isinstance(error, InferprintError) else []
+            return None
 
     def _detect(self) -> Sequence[PowerSource]:
         # Imported here: a tracker that is given its sources does not need what finds them.
@@ -192,12 +212,14 @@ class Tracker:
         """In the child: it begins anew with the next request; what is in flight is the
         parent's.
         """
-        for exporter in self._given_exporters:
-            renew = getattr(exporter, "after_fork", None)
-            if renew is not None:
-                renew()
-        self._exporters = [*load_exporters(self.config), *self._given_exporters]
+        abandoned = self._engine
         self._renew()
+        abandoned.abandon()
+        for exporter in self._given_exporters:
+            renew = getattr(exporter, "after_fork", lambda: None)
+            self._attempt(f"exporter {exporter.name}", renew)
+        named = self._attempt("exporters", partial(load_exporters, self.config))
+        self._exporters = [*(named or ()), *self._given_exporters]
 
     # ---- requests ------------------------------------------------------------------------
 
@@ -244,8 +266,7 @@ class Tracker:
         """
         engine = self._engine
         if not request._settled and not self._manual:
-            with engine.lock:
-                engine.lock.wait_for(lambda: request._settled, timeout)
+            engine.wait_for(lambda: request._settled, timeout)
         if not request._settled:
             raise NotSettled(self._why_not_settled(request, timeout))
         return engine.receipt(request)
@@ -324,11 +345,11 @@ class Tracker:
             )
 
 
-_live: weakref.WeakSet[Tracker] = weakref.WeakSet()
+_known: weakref.WeakSet[Tracker] = weakref.WeakSet()
 
 
 def _stop_all() -> None:
-    for tracker in list(_live):
+    for tracker in list(_known):
         tracker._users = 0
         tracker.stop()
 
@@ -336,7 +357,7 @@ def _stop_all() -> None:
 def _renew_all() -> None:
     renew_threads()
     forget_current()
-    for tracker in list(_live):
+    for tracker in list(_known):
         tracker._after_fork()
 
 
@@ -349,9 +370,12 @@ def _ignore(_request: Request) -> None:
     """What a stopped tracker does with what requests tell."""
 
 
-def _checked(sources: Sequence[PowerSource]) -> Sequence[PowerSource]:
-    for source in sources:
-        if not isinstance(source, PowerSource):
-            expected = "objects with devices(), read() and close() (inferprint.PowerSource)"
-            raise ConfigError("sources", source, expected)
-    return list(sources)
+def _checked(field: str, given: Iterable[T], kind: Any, has: str) -> list[T]:
+    expected = f"a list of objects with {has} and close (inferprint.{kind.__name__})"
+    if isinstance(given, str) or not isinstance(given, Iterable):
+        raise ConfigError(field, given, expected)
+    found = list(given)
+    for one in found:
+        if isinstance(one, type) or not isinstance(one, kind):
+            raise ConfigError(field, one, expected)
+    return found

@@ -32,7 +32,7 @@ from inferprint.records import Device, DeviceBalance, Provenance
 from inferprint.splitting import Split, split_window
 from inferprint.stakes import ARRIVE, END, RESUME, Stake
 from inferprint.standing import IdlePolicy
-from inferprint.timeline import Mark, State
+from inferprint.timeline import PARTS, Mark, State
 from inferprint.units import NS_PER_S, seconds
 from inferprint.weights import Weights, WindowWork
 from inferprint.windows import Window
@@ -165,6 +165,9 @@ class Ledger:
         self._windows += 1
         self.cursor += len(marks)
         self.state = state
+        self._prorated_last = self._windows
+        if self.weights.owns_threads:
+            self._cpu_times(marks, {})
         yield from self._move(Span(state, state, marks), 0.0, 0.0)
 
     def close(
@@ -237,17 +240,36 @@ class Ledger:
         """How well the energy of a request is known, up to its end or the last window's."""
         if stake.provenance is not None:
             return stake.provenance
-        if not stake.first_window or self._known_windows <= stake.known_before:
+        return self._provenance(stake, self._known_windows)
+
+    def _provenance(self, stake: Stake, known_windows: int) -> Provenance:
+        if not stake.first_window or known_windows <= stake.known_before:
             return "unknown"
         if self._modelled_last >= stake.first_window:
             return "modelled"
         return "prorated" if self._prorated_last >= stake.first_window else "measured"
 
-    def _finish(self, stake: Stake) -> None:
-        """A request has ended: what is said of it later does not change any more."""
-        stake.provenance = self.provenance_of(stake)
+    def settle(self, stake: Stake) -> Earned:
+        """Fixes what is said of a request, which does not change any more; returns what it
+        has earned.
+        """
+        self._fix(stake, self._known_windows)
+        return self.earned(stake)
+
+    def _finish(self, stake: Stake, at_start: bool) -> None:
+        """A request has ended; one that ends as the window begins has no part in it."""
+        if stake.provenance is None:
+            self._fix(stake, self._known_before if at_start else self._known_windows)
+
+    def _fix(self, stake: Stake, known_windows: int) -> None:
         said = self.said(stake)
-        stake.said = said | SHORT if stake.first_window == self._windows else said
+        stake.said = said | SHORT if stake.first_window >= self._windows else said
+        stake.provenance = self._provenance(stake, known_windows)
+        if stake.provenance == "unknown":
+            # Nothing is known of it, so it is not charged for waiting either.
+            self._totals.standing_charged_j -= stake.standing_j
+            self._totals.pool_j += stake.standing_j
+            stake.standing_j = 0.0
 
     def write_off(self, stake: Stake, paid: Earned) -> None:
         """A request was settled before it ended here: what it earned since is nobody's."""
@@ -285,7 +307,7 @@ class Ledger:
         power_w = window.energy_j / window.duration_s
         limit_s = QUIET_BUSY_SHARE * self.device.capacity * window.duration_s
         if span.busy_ns:
-            self.idle.bound(power_w)
+            self.idle.bound(power_w, window.duration_s)
         elif (window.busy_s or 0.0) <= limit_s:
             self.idle.observe(power_w, window.duration_s)
 
@@ -302,7 +324,8 @@ class Ledger:
             said.update({self.idle.flag} if self.idle.flag else ())
         for flag in said:
             self._said_last[flag] = self._windows
-        if span.quiet_ns or span.visits != 1 or window.provenance == "prorated":
+        whole = window.energy_j is not None and not window.gap and not span.quiet_ns
+        if not whole or span.visits != 1 or window.provenance == "prorated":
             self._prorated_last = self._windows
 
     def _book(self, window: Window, split: Split, span: Span) -> None:
@@ -353,11 +376,10 @@ class Ledger:
         if self._policy.shares_idle and span.length_ns:
             idle_per_ns = split.idle_j / span.length_ns
         yield from self._move(span, active_per_ns, idle_per_ns)
-        active_ns = span.end.share_ns - span.start.share_ns
-        if own_threads:
-            active_ns = span.end.pool_ns - span.start.pool_ns
-        self._active.rise(active_per_ns * active_ns)
-        self._idle.rise(idle_per_ns * (span.end.share_ns - span.start.share_ns))
+        share_ns = (span.end.share - span.start.share) / PARTS
+        pool_ns = (span.end.pool - span.start.pool) / PARTS
+        self._active.rise(active_per_ns * (pool_ns if own_threads else share_ns))
+        self._idle.rise(idle_per_ns * share_ns)
 
     def _weigh(
         self, window: Window, requests_j: float, span: Span, cpu_s: Mapping[Stake, float]
@@ -399,22 +421,27 @@ class Ledger:
 
     def _move(self, span: Span, active_per_ns: float, idle_per_ns: float) -> Iterator[Account]:
         """Lets requests in and out of the shares, each at its instant; yields the ended."""
-        share_from, pool_from = span.start.share_ns, span.start.pool_ns
+        share_from, pool_from = span.start.share, span.start.pool
         own_threads, place = self.weights.owns_threads, self._place
-        for _, kind, account, cpu_ns, share_ns, pool_ns, _, _, _, _ in span.marks:
+        for at_ns, kind, account, cpu_ns, share, pool, _, _, _, _ in span.marks:
             stake = account.stakes[place]
-            idle_j = idle_per_ns * (share_ns - share_from)
-            active_ns = pool_ns - pool_from if own_threads else share_ns - share_from
+            share_ns = (share - share_from) / PARTS
+            active_j = active_per_ns * ((pool - pool_from) / PARTS if own_threads else share_ns)
             if kind <= RESUME:
                 if kind == ARRIVE:
-                    stake.first_window, stake.known_before = self._windows, self._known_before
+                    self._arrive(stake, at_ns >= span.end.at_ns)
                 stake.pooled = cpu_ns is None or not own_threads
-                self._enter(stake, active_per_ns * active_ns, idle_j)
+                self._enter(stake, active_j, idle_per_ns * share_ns)
             elif stake.running:
-                self._leave(stake, active_per_ns * active_ns, idle_j)
+                self._leave(stake, active_j, idle_per_ns * share_ns)
             if kind >= END:
-                self._finish(stake)
+                self._finish(stake, at_ns <= span.start.at_ns)
                 yield account
+
+    def _arrive(self, stake: Stake, at_end: bool) -> None:
+        # One that comes as the window closes has no part in it.
+        stake.first_window = self._windows + at_end
+        stake.known_before = self._known_windows if at_end else self._known_before
 
     def _enter(self, stake: Stake, active_j: float, idle_j: float) -> None:
         stake.running = True

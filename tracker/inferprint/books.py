@@ -16,6 +16,8 @@ from inferprint.stakes import ARRIVE, END, END_PAUSED, PAUSE, RESUME, STEP, Stak
 from inferprint.timeline import Event, Timeline
 from inferprint.windows import Window
 
+_time_of = itemgetter(0)
+
 
 class Account:
     """One request in the books of its devices.
@@ -35,8 +37,8 @@ class Account:
     running_children = 0
     # Whether it has no thread of its own, so that it shares CPU time alike with others.
     pooled = True
-    # How late its start was told.
-    late_ns = 0
+    # When the last thing told of it happened.
+    told_ns = 0
     # Stakes that have not ended yet, and children that have not been settled.
     waits_for = 0
     settled = False
@@ -78,7 +80,6 @@ class Books:
         """
         account.books = self
         at_ns = account.started_ns
-        account.late_ns = max(0, self._timeline.state.at_ns - at_ns)
         parent = account.parent
         if parent is not None and parent.ended_ns is not None:
             parent = account.parent = None  # it outlives its parent: it is on its own
@@ -86,10 +87,10 @@ class Books:
             parent.waits_for += 1
             parent.running_children += 1
             if parent.running_children == 1:
-                self._told.append((at_ns, PAUSE, parent, parent_cpu_ns))
+                self._tell(at_ns, PAUSE, parent, parent_cpu_ns)
         account.stakes = [Stake() for _ in self._in_order]
         account.waits_for = len(account.stakes)
-        self._told.append((at_ns, ARRIVE, account, cpu_ns))
+        self._tell(at_ns, ARRIVE, account, cpu_ns)
 
     def end(
         self,
@@ -107,12 +108,8 @@ class Books:
             parent_cpu_ns: likewise of the thread that its parent owns.
         """
         account.ended_ns = ended_ns = max(ended_ns, account.started_ns + 1)
-        if ended_ns <= self._timeline.state.at_ns:
-            # A thread was held up and told of all of it late: it counts for as long as it
-            # ran, from when it was told.
-            ended_ns += account.late_ns
         kind = END_PAUSED if account.running_children else END
-        self._told.append((ended_ns, kind, account, cpu_ns))
+        self._tell(ended_ns, kind, account, cpu_ns)
         # A child that outlives it is settled alone.
         account.waits_for -= account.running_children
         self._ended.append(account)
@@ -123,22 +120,33 @@ class Books:
             parent.children = [*parent.children, account.request]
             parent.running_children -= 1
             if not parent.running_children:
-                self._told.append((ended_ns, RESUME, parent, parent_cpu_ns))
+                self._tell(ended_ns, RESUME, parent, parent_cpu_ns)
         if not account.waits_for:
             self._settle(account)
 
     # ---- windows -------------------------------------------------------------------------
 
-    def advance(self) -> None:
+    def _tell(self, at_ns: int, kind: int, account: Account, cpu_ns: int | None) -> None:
+        # What happens to one request keeps its order, whatever instants threads tell.
+        account.told_ns = at_ns = max(at_ns, account.told_ns)
+        self._told.append((at_ns, kind, account, cpu_ns))
+
+    def _advance(self, until_ns: int) -> None:
         """Puts what was told of requests into the order of time."""
-        if self._told:
-            self._told.sort(key=itemgetter(0))
-            self._timeline.extend(self._told)
-            self._told = []
-            self._timeline.trim(ledger.cursor for ledger in self._in_order)
+        if not self._told:
+            return
+        now_ns = self._timeline.state.at_ns
+        self._told.sort(key=_time_of)
+        if self._told[0][0] < now_ns:
+            self._told = [_not_free(event, now_ns, until_ns) for event in self._told]
+            self._told.sort(key=_time_of)
+        self._timeline.extend(self._told)
+        self._told = []
+        self._timeline.trim(ledger.cursor for ledger in self._in_order)
 
     def open(self, device_id: str, at_ns: int) -> Iterator[None]:
         """A device was read for the first time; iterated over as for ``close``."""
+        self._advance(at_ns)
         ledger = self.ledgers[device_id]
         for account in ledger.open(*self._timeline.read(ledger.cursor, at_ns)):
             self._end_stake(ledger, account)
@@ -150,10 +158,10 @@ class Books:
         It is done when the iterator has come to its end; until then it yields after every
         request that ended, so that the caller can give way in between.
         """
-        self.advance()
         ledger = self.ledgers[window.device_id]
         if ledger.state is None:
             yield from self.open(window.device_id, window.start_ns)
+        self._advance(window.end_ns)
         marks, end = self._timeline.read(ledger.cursor, window.end_ns)
         for account in ledger.close(window, marks, end, cpu_ns):
             self._end_stake(ledger, account)
@@ -185,7 +193,7 @@ class Books:
         while self._ended and _ended_ns(self._ended[0]) <= ended_by_ns:
             account = self._ended[0]
             account.paid = {
-                place: ledger.earned(stake)
+                place: ledger.settle(stake)
                 for place, (ledger, stake) in enumerate(self.stakes_of(account))
                 if stake.provenance is None
             }
@@ -222,6 +230,17 @@ class Books:
             parent.waits_for -= 1
             if parent.ended_ns is not None and not parent.waits_for and not parent.settled:
                 self._settle(parent)
+
+
+def _not_free(event: Event, now_ns: int, until_ns: int) -> Event:
+    """A request that was told of after it had ended, because a thread was held up, counts
+    from now for as long as it ran, but not past the window: it is not free.
+    """
+    at_ns, kind, account, cpu_ns = event
+    if kind < END or at_ns > now_ns or account.started_ns + 1 > now_ns:
+        return event
+    ran_ns = at_ns - account.started_ns
+    return min(now_ns + ran_ns, max(until_ns, now_ns)), kind, account, cpu_ns
 
 
 def _ended_ns(account: Account) -> int:

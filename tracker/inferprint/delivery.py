@@ -8,7 +8,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
-from inferprint.errors import ConfigError, MissingExtra
+from inferprint.errors import ConfigError, InferprintError, MissingExtra
 from inferprint.receipt import Receipt
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ __all__ = ["Exporter"]
 GROUP = "inferprint.exporters"
 # Receipts that wait for an exporter that is slow; what comes on top is dropped and counted.
 MOST_WAITING = 50_000
-# How long a stop waits for an exporter to take what waits and to close.
+# How long a stop waits for an exporter to take what waits for it and to close.
 CLOSE_S = 2.0
 
 
@@ -31,8 +31,9 @@ class Exporter(Protocol):
     """Where receipts go. Found by name in the entry point group ``inferprint.exporters``,
     whose entries are callables ``(Config) -> Exporter``, or passed to ``Tracker``.
 
-    Each exporter is called from one thread, its own, one call at a time. One that has a
-    method ``after_fork`` is told in the child of a fork, before it is started there.
+    Each exporter is called from one thread, its own, one call at a time, so that one that is
+    slow or hangs holds up no other. One that has a method ``after_fork`` is told in the child
+    of a fork, before it is started there.
     """
 
     name: str
@@ -80,17 +81,14 @@ def _load(entry: EntryPoint, config: Config) -> Exporter:
 
 
 class Outbox:
-    """One exporter, the receipts that wait for it, and the thread that hands them over.
+    """One exporter, the receipts that wait for it, and the thread that it is called from.
 
     Args:
         exporter: where they go.
-        threaded: whether it has a thread; without one, ``put`` hands over at once.
         fault: told of what the exporter raises.
     """
 
-    def __init__(
-        self, exporter: Exporter, threaded: bool, fault: Callable[[str, BaseException], None]
-    ) -> None:
+    def __init__(self, exporter: Exporter, fault: Callable[[str, BaseException], None]) -> None:
         self.exporter = exporter
         self.dropped = 0
         self.cpu_s = 0.0
@@ -98,11 +96,32 @@ class Outbox:
         self._waiting: deque[Receipt] = deque()
         self._changed = threading.Condition()
         self._busy = self._stopping = False
+        self._started = threading.Event()
+        self._error: BaseException | None = None
         self._thread: threading.Thread | None = None
-        if threaded:
-            name = f"inferprint-{exporter.name}"
-            self._thread = threading.Thread(target=self._run, name=name, daemon=True)
-            self._thread.start()
+
+    def open(self, start: Callable[[], None], threaded: bool) -> None:
+        """Starts the exporter.
+
+        Args:
+            start: what starts it.
+            threaded: whether it has a thread; without one, ``put`` hands over at once.
+
+        Raises:
+            RuntimeError: no more threads can be started.
+        """
+        if not threaded:
+            self._start(start)
+            return
+        name = f"inferprint-{self.exporter.name}"
+        thread = threading.Thread(target=self._run, args=(start,), name=name, daemon=True)
+        thread.start()
+        self._thread = thread
+
+    def started(self, timeout_s: float) -> InferprintError | None:
+        """Waits for the exporter's start; what it raised, if that is for the user to mend."""
+        self._started.wait(timeout_s)
+        return self._error if isinstance(self._error, InferprintError) else None
 
     def put(self, receipts: Sequence[Receipt]) -> None:
         """Takes receipts for the exporter, and never waits for it."""
@@ -121,41 +140,50 @@ class Outbox:
             return self._changed.wait_for(lambda: not (self._waiting or self._busy), timeout_s)
 
     def close(self) -> None:
-        """Hands over what waits, for a while, and closes the exporter."""
-        if self._thread is not None:
-            self.flush(CLOSE_S)
-            with self._changed:
-                self._stopping = True
-                self.dropped += len(self._waiting)
-                self._waiting.clear()
-                self._changed.notify_all()
-            self._thread.join(CLOSE_S)
-        self._guard(self.exporter.close)
+        """Hands over what waits and closes the exporter; waits for it, but not for long."""
+        if self._thread is None:
+            self._guard(self.exporter.close)
+            return
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        self._thread.join(CLOSE_S)
+        with self._changed:
+            self.dropped += len(self._waiting)
+            self._waiting.clear()
 
-    def _run(self) -> None:
-        while True:
-            with self._changed:
-                self._changed.wait_for(lambda: self._waiting or self._stopping)
-                if self._stopping:
-                    return
-                receipts = list(self._waiting)
-                self._waiting.clear()
-                self._busy = True
+    def _run(self, start: Callable[[], None]) -> None:
+        self._start(start)
+        while receipts := self._next():
             self._hand_over(receipts)
             self.cpu_s = time.thread_time()
-            with self._changed:
-                self._busy = False
-                self._changed.notify_all()
+        self._guard(self.exporter.close)
+
+    def _start(self, start: Callable[[], None]) -> None:
+        self._error = self._guard(start)
+        self._started.set()
+
+    def _next(self) -> Sequence[Receipt]:
+        """Waits for receipts; none: it is to stop."""
+        with self._changed:
+            self._busy = False
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._waiting or self._stopping)
+            receipts = list(self._waiting)
+            self._waiting.clear()
+            self._busy = bool(receipts)
+            return receipts
 
     def _hand_over(self, receipts: Sequence[Receipt]) -> None:
-        if not self._guard(lambda: self.exporter.export(receipts)):
-            self.dropped += len(receipts)
+        if self._guard(lambda: self.exporter.export(receipts)):
+            with self._changed:
+                self.dropped += len(receipts)
 
-    def _guard(self, call: Callable[[], None]) -> bool:
-        """Calls the exporter, whose faults are counted and go no further."""
+    def _guard(self, call: Callable[[], None]) -> Exception | None:
+        """Calls the exporter; what it raises is counted, and goes no further."""
         try:
             call()
         except Exception as error:  # noqa: BLE001 - an exporter may raise anything
             self._fault(f"exporter {self.exporter.name}", error)
-            return False
-        return True
+            return error
+        return None

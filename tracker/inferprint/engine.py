@@ -7,12 +7,15 @@ threads are gone there and any lock may be held for ever.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
+from inferprint import flags
 from inferprint._config import Config
 from inferprint.attribution import Ledger
 from inferprint.books import Account, Books
@@ -61,18 +64,25 @@ class Engine:
         self.books = Books()
         self.reads_cpu = False
         self._config, self._factors, self._clock = config, factors, clock
+        self._made_ns = clock.now_ns()
         self._opened = False
+        # What every receipt must say.
+        self._said = NO_FLAGS
         self._closing: deque[Window] = deque()
-        self._job: Iterator[None] = iter(())
+        self._job: Generator[None] = self._process()
         self._callbacks: dict[Request, list[Callable[[], None]]] = {}
         self._id_prefix = os.urandom(6).hex()
         self._ids = count(1)
 
-    def open(self, sources: Sequence[PowerSource], on_steps: bool) -> None:
-        """Reads the sources for the first time, and opens the books of their devices;
-        arguments as for ``Sampler.open``.
+    def open(self, sources: Sequence[PowerSource] | None, on_steps: bool) -> None:
+        """Reads the sources for the first time, and opens the books of their devices.
+
+        Args:
+            sources: the sources; None: they could not be found.
+            on_steps: as for ``Sampler.open``.
         """
-        self.sampler.open(sources, on_steps)
+        if not self.sampler.open(sources or (), on_steps) or sources is None:
+            self._said = frozenset({flags.MISSING_READING})
         config, ledgers = self._config, list[Ledger]()
         for lane in self.sampler.lanes:
             for device in lane.devices:
@@ -83,6 +93,12 @@ class Engine:
                 ledgers.append(Ledger(device, idle, policy, weights, place=len(ledgers)))
         with self.lock:
             self.books, self._opened = Books(ledgers), True
+
+    def abandon(self) -> None:
+        """In the child of a fork, where it is not used any more."""
+        # What was begun holds a lock whose thread is not there, and may be running in it.
+        with suppress(RuntimeError, ValueError):
+            self._job.close()
 
     def new_id(self) -> str:
         """A request id that no process has given before."""
@@ -99,15 +115,28 @@ class Engine:
         """Settles every request that has ended with what is known of it."""
         with self.lock:
             self.drain()
-            self.books.give_up(self._clock.now_ns())
+            self.books.give_up(sys.maxsize)
             settled = self._settle()
         _exhaust(self._hand_over(settled))
 
     def settle_all(self, timeout: float) -> bool:
         """Waits until every request that has ended is settled; whether it is."""
-        with self.lock:
-            self.drain()
-            return self.lock.wait_for(lambda: not self.books.unsettled, timeout)
+        self.drain()
+        return self.wait_for(lambda: not self.books.unsettled, timeout)
+
+    def wait_for(self, reached: Callable[[], bool], timeout: float | None) -> bool:
+        """Waits until a settlement has brought this about; whether it has.
+
+        Args:
+            reached: whether it has, asked after each settlement.
+            timeout: seconds; None: for ever.
+        """
+        if not self.lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
+            return False
+        try:
+            return self.lock.wait_for(reached, timeout)
+        finally:
+            self.lock.release()
 
     def drain(self) -> None:
         """Tells the books what requests have done since the last time."""
@@ -125,7 +154,7 @@ class Engine:
                 return False
         return True
 
-    def _process(self) -> Iterator[None]:
+    def _process(self) -> Generator[None]:
         """Splits the windows that have closed, settles requests, hands receipts over;
         yields about once for every request.
         """
@@ -135,10 +164,19 @@ class Engine:
                 window = self._closing.popleft()
                 owners = self.books.ledgers[window.device_id].owners
                 yield from self.books.close(window, _cpu_clocks(owners))
+            yield from self._open_ledgers()
             self.books.give_up(self._clock.now_ns() - self._patience_ns())
             self._bound_backlog()
             settled = self._settle()
         yield from self._hand_over(settled)
+
+    def _open_ledgers(self) -> Iterator[None]:
+        """Begins the books of devices that have been read for the first time."""
+        for lane in self.sampler.lanes:
+            for device in lane.devices:
+                reading = lane.last(device.id)
+                if reading is not None and self.books.ledgers[device.id].state is None:
+                    yield from self.books.open(device.id, reading.at_ns)
 
     def _patience_ns(self) -> int:
         return round(max(GIVE_UP_S, 3 * self._config.sample_interval_s) * NS_PER_S)
@@ -160,7 +198,9 @@ class Engine:
             request = self.events.popleft()
             account = request._account
             if account is None:
-                self._open_account(request)
+                # Of before a fork, only the end is told here: it is the parent's request.
+                if request._started_ns >= self._made_ns:
+                    self._open_account(request)
             elif account.books is self.books and account.ended_ns is None:
                 self._close_account(request, account)
             yield
@@ -241,6 +281,7 @@ class Engine:
         started_ns = request._started_ns if request._started_ns >= 0 else now_ns
         ended_ns = request._ended_ns if request._ended_ns >= 0 else now_ns
         started_at = datetime.now(UTC) - timedelta(seconds=seconds(now_ns - started_ns))
+        said = said._replace(said=said.said | self._said)
         return receipt_of(request, said, started_at, seconds(ended_ns - started_ns), self._factors)
 
 

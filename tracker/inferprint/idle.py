@@ -1,20 +1,21 @@
 """Idle power: observed while the model is resident and no request runs, then held.
 
-It is never a residual of a busy window. Only quiet windows count: no request, nobody else
-busy on the device, and the sensor's own averaging time past.
+It is never a residual of a busy window. Only quiet windows count: no request, and nobody
+else busy on the device. A single window may be far off, where the sensor is noisy or its
+steps are longer than the window, so that once a second has been seen, only seconds count.
 """
 
 from __future__ import annotations
 
 from collections import deque
+from math import fsum
 
 from inferprint import flags
 from inferprint.records import Device
 
-# A change of level (a model loaded or unloaded) is taken over once it has held this long;
-# a lower level at once, because nothing but idling draws less than idle.
+# A change of level (a model loaded or unloaded) is taken over once it has held this long.
 CONFIRM_S = 1.0
-# Readings of one level lie within this of each other.
+# Means of one level lie within this of each other.
 SAME_LEVEL = 0.1
 # Above this share of the device's capacity in use by anybody, a window is not quiet.
 QUIET_BUSY_SHARE = 0.05
@@ -33,7 +34,9 @@ class IdlePower:
         self.watts = declared if declared is not None else device.tabled_idle_w
         self._fixed = declared is not None
         self._tabled = not self._fixed and self.watts is not None
-        self._level: deque[tuple[float, float]] = deque()
+        self._confirmed = False
+        self._quiet = Recent()
+        self._busy = Recent()
 
     @property
     def flag(self) -> str | None:
@@ -46,28 +49,62 @@ class IdlePower:
         """Takes the mean power of a quiet window."""
         if self._fixed:
             return
-        if self._level and not _same(power_w, _mean(self._level)):
-            self._level.clear()
-        self._level.append((power_w, duration_s))
-        held_s = sum(duration for _, duration in self._level)
-        while held_s - self._level[0][1] >= CONFIRM_S:
-            held_s -= self._level.popleft()[1]
-        level_w = _mean(self._level)
-        unseen = self.watts is None or self._tabled
-        if unseen or level_w < self.watts or held_s >= CONFIRM_S:  # type: ignore[operator]
-            self.watts, self._tabled = level_w, False
+        recent = self._quiet
+        recent.add(power_w, duration_s)
+        if self._confirmed and not (recent.whole and (recent.steady or self._is(recent.mean_w))):
+            return
+        self.watts, self._tabled, self._confirmed = recent.mean_w, False, recent.whole
 
-    def bound(self, power_w: float) -> None:
+    def bound(self, power_w: float, duration_s: float) -> None:
         """Takes the mean power of a window with requests: idle power is no higher."""
-        observed = not self._fixed and self.watts is not None
-        if observed and power_w < (1 - SAME_LEVEL) * self.watts:  # type: ignore[operator]
-            self.watts = power_w
+        if self._fixed or self.watts is None:
+            return
+        self._busy.add(power_w, duration_s)
+        busy_w = self._busy.mean_w
+        if self._busy.whole and busy_w < self.watts and not self._is(busy_w):
+            self.watts = busy_w
+            self._quiet = Recent()
+
+    def _is(self, power_w: float) -> bool:
+        return self.watts is not None and _same(power_w, self.watts)
+
+
+class Recent:
+    """The last windows of one kind, for ``CONFIRM_S`` together; the last one at least."""
+
+    def __init__(self) -> None:
+        self._windows: deque[tuple[float, float]] = deque()
+        self._held_s = 0.0
+
+    def add(self, power_w: float, duration_s: float) -> None:
+        """Takes a window's mean power."""
+        self._windows.append((power_w, duration_s))
+        self._held_s = fsum(duration for _, duration in self._windows)
+        while self._held_s - self._windows[0][1] >= CONFIRM_S:
+            self._held_s -= self._windows.popleft()[1]
+
+    @property
+    def whole(self) -> bool:
+        """Whether they are long enough to judge by."""
+        return self._held_s >= CONFIRM_S
+
+    @property
+    def mean_w(self) -> float:
+        """Their mean power."""
+        return _mean_w(list(self._windows))
+
+    @property
+    def steady(self) -> bool:
+        """Whether the older and the newer ones are of one level: not a burst, not a ramp."""
+        windows = list(self._windows)
+        half = len(windows) // 2
+        return not half or _same(_mean_w(windows[:half]), _mean_w(windows[half:]))
 
 
 def _same(power_w: float, level_w: float) -> bool:
     return abs(power_w - level_w) <= SAME_LEVEL * max(power_w, level_w)
 
 
-def _mean(level: deque[tuple[float, float]]) -> float:
-    joules = sum(power_w * duration_s for power_w, duration_s in level)
-    return joules / sum(duration_s for _, duration_s in level)
+def _mean_w(windows: list[tuple[float, float]]) -> float:
+    joules = fsum(power_w * duration_s for power_w, duration_s in windows)
+    return joules / fsum(duration_s for _, duration_s in windows)

@@ -12,20 +12,19 @@ import math
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import replace
 from functools import partial
-from typing import TypeVar
+from numbers import Integral, Real
 
+from inferprint import flags
 from inferprint.clock import Clock, slept_ns
-from inferprint.errors import ReadingError
-from inferprint.records import Reading
+from inferprint.errors import ConfigError, ReadingError, SourceError
+from inferprint.records import Device, Reading
 from inferprint.sources import PowerSource
 from inferprint.steps import BEGIN_WITHIN_NS, SEEK_EVERY_NS, StepClock
 from inferprint.units import NS_PER_S
 from inferprint.windows import Window, Windower
-
-T = TypeVar("T")
 
 log = logging.getLogger("inferprint")
 
@@ -36,6 +35,8 @@ TOGETHER_NS = 200_000
 STALLED_NS = 5 * NS_PER_S
 # Waits shorter than this are not cut short by a stop.
 SHORT_NS = NS_PER_S // 8
+# A reading further ahead of the clock than any reading takes is stamped by another clock.
+AHEAD_NS = 3600 * NS_PER_S
 # How long to wait, when stopping, for a source that hangs.
 JOIN_S = 2.0
 
@@ -50,10 +51,11 @@ class Lane:
 
     def __init__(self, source: PowerSource, interval_ns: int) -> None:
         self.source = source
-        self.devices = list(source.devices())
+        self.devices = [_checked(device) for device in source.devices()]
         self.next_ns = 0
-        # Devices that the last reading did not give.
+        # Devices that the last reading did not give, and what else was wrong with it.
         self.missing: set[str] = set()
+        self.faults: list[ReadingError] = []
         self._interval_ns = interval_ns
         self._windowers = {device.id: Windower(device.id) for device in self.devices}
         steps = len(self.devices) == 1 and self.devices[0].step_s is not None
@@ -75,7 +77,7 @@ class Lane:
         """
         behind = max(0, now_ns - self.next_ns) // self._interval_ns
         self.next_ns += (behind + 1) * self._interval_ns
-        readings = self._read()
+        readings = self._read(now_ns)
         return self._push(readings) if self.steps is None else self._follow(self.steps, readings)
 
     def _follow(self, steps: StepClock, readings: Sequence[Reading]) -> list[Window]:
@@ -89,13 +91,13 @@ class Lane:
                 windows += [replace(window, rough=rough) for window in closing]
         return windows
 
-    def now(self) -> list[Window]:
+    def now(self, now_ns: int) -> list[Window]:
         """Reads the source and closes the windows of its devices here, on a step or not.
 
         Raises:
             Exception: whatever the source raises; the windows that span it will say so.
         """
-        return self._push(self._read())
+        return self._push(self._read(now_ns))
 
     @property
     def begun(self) -> bool:
@@ -115,23 +117,56 @@ class Lane:
         """A window without energy up to now, for a device that can't be read for long."""
         return self._windowers[device_id].abandon(at_ns)
 
-    def _read(self) -> Sequence[Reading]:
-        self.missing = set(self._windowers)
+    def _read(self, now_ns: int) -> Sequence[Reading]:
+        self.missing, self.faults = set(self._windowers), []
         try:
-            readings = [reading for reading in self.source.read() if _usable(reading)]
+            readings = [reading for reading in self.source.read() if self._usable(reading, now_ns)]
             self.missing -= {reading.device_id for reading in readings}
         finally:
             for device_id in self.missing:
                 self._windowers[device_id].missed()
-        return [reading for reading in readings if reading.device_id in self._windowers]
+        return readings
+
+    def _usable(self, reading: Reading, now_ns: int) -> bool:
+        wrong = _what_is_wrong(reading, self._windowers, now_ns)
+        if wrong:
+            self.faults.append(ReadingError(f"{reading!r}: {wrong}", "unusable"))
+        return not wrong
 
     def _push(self, readings: Sequence[Reading]) -> list[Window]:
-        windows = [self._windowers[reading.device_id].push(reading) for reading in readings]
-        return [window for window in windows if window is not None]
+        pushed = [self._windowers[reading.device_id].push(reading) for reading in readings]
+        windows = [window for window in pushed if window is not None]
+        for window in windows:
+            if flags.COUNTER_RESET in window.flags:
+                said = f"{window.device_id}: its counter went back or jumped"
+                self.faults.append(ReadingError(said, flags.COUNTER_RESET))
+        return windows
 
 
-def _usable(reading: Reading) -> bool:
-    return isinstance(reading.energy_j, int | float) and math.isfinite(reading.energy_j)
+def _checked(device: Device) -> Device:
+    if isinstance(device, Device):
+        return device
+    raise ConfigError("sources", device, "sources whose devices() gives inferprint.Device")
+
+
+def _what_is_wrong(reading: Reading, known: Container[str], now_ns: int) -> str:
+    """Why a reading can't be used; empty: it can."""
+    if not isinstance(reading, Reading):
+        return "expected an inferprint.Reading"
+    if reading.device_id not in known:
+        return "expected one of the source's own devices"
+    if not _is_number(reading.energy_j):
+        return "expected energy_j to be a finite number of joules"
+    if not isinstance(reading.at_ns, Integral) or reading.at_ns > now_ns + AHEAD_NS:
+        return "expected at_ns to be the present time.monotonic_ns()"
+    return ""
+
+
+def _is_number(value: object) -> bool:
+    try:
+        return isinstance(value, Real) and math.isfinite(value)
+    except OverflowError:  # a whole number that no float can hold
+        return False
 
 
 class Sampler:
@@ -158,28 +193,42 @@ class Sampler:
         self._clock = clock
         self._interval_ns = round(interval_s * NS_PER_S)
         self._take, self._work = take, work
+        self._counting = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._slept_ns = slept_ns()
 
-    def open(self, sources: Sequence[PowerSource], on_steps: bool) -> None:
+    def open(self, sources: Sequence[PowerSource], on_steps: bool) -> bool:
         """Takes these sources, and reads each for the first time.
 
         Args:
             sources: the sources.
             on_steps: looks at a counter that steps until it does, so that its first window
                 begins there; takes up to a quarter of a second.
+
+        Returns:
+            Whether all of them can be used.
         """
         for source in sources:
             try:
-                self.lanes.append(Lane(source, self._interval_ns))
+                lane = Lane(source, self._interval_ns)
+                self._check_new(lane)
+                self.lanes.append(lane)
             except Exception as error:  # noqa: BLE001 - a source may raise anything
                 self.fault(type(source).__name__, error)
         for lane in self.lanes:
             if not (on_steps and lane.steps):
-                self._guard(lane, lane.now, list[Window]())
+                self._read_lane(lane)
         if on_steps:
             self._begin_on_steps()
+        return len(self.lanes) == len(sources)
+
+    def _check_new(self, lane: Lane) -> None:
+        """Raises ConfigError where a device of it is another source's too."""
+        ids = [device.id for known in [*self.lanes, lane] for device in known.devices]
+        for device_id, times in Counter(ids).items():
+            if times > 1:
+                raise ConfigError("sources", device_id, "each device from one source, once")
 
     def start(self, prepare: Callable[[], None]) -> None:
         """Starts the thread, which first calls ``prepare``.
@@ -192,23 +241,28 @@ class Sampler:
         thread.start()
         self._thread = thread
 
-    def stop(self) -> None:
-        """Ends the thread, after what it is doing."""
+    def stop(self) -> bool:
+        """Ends the thread, after what it is doing; whether it has ended."""
         self._stop.set()
-        if self._thread is not None and self._thread is not threading.current_thread():
-            self._thread.join(JOIN_S)
-        self._thread = None
+        thread, self._thread = self._thread, None
+        if thread is None or thread is threading.current_thread():
+            return True
+        thread.join(JOIN_S)
+        return not thread.is_alive()
 
     def close(self) -> None:
         """Closes the sources."""
         for lane in self.lanes:
-            self._guard(lane, lane.source.close, None)
+            try:
+                lane.source.close()
+            except Exception as error:  # noqa: BLE001 - a source may raise anything
+                self.fault(lane.name, error)
 
     def read_now(self) -> list[Window]:
         """Reads every source once and closes a window of every device here."""
         found: list[Window] = []
         for lane in self.lanes:
-            found += self._guard(lane, lane.now, [])
+            found += self._read_lane(lane)
         return found
 
     @property
@@ -218,9 +272,11 @@ class Sampler:
 
     def fault(self, source: str, error: BaseException) -> None:
         """Counts a fault, and logs the first of its kind."""
-        kind = str(getattr(error, "kind", type(error).__name__))
-        self.errors[source, kind] += 1
-        if self.errors[source, kind] == 1:
+        kind = error.kind if isinstance(error, SourceError) else type(error).__name__
+        with self._counting:
+            self.errors[source, kind] += 1
+            first = self.errors[source, kind] == 1
+        if first:
             log.warning("%s: %s: %s (said once)", source, type(error).__name__, error)
 
     def _begin_on_steps(self) -> None:
@@ -228,8 +284,7 @@ class Sampler:
         until_ns = self._clock.now_ns() + BEGIN_WITHIN_NS + self._interval_ns
         while waiting and self._clock.now_ns() < until_ns:
             for lane in waiting:
-                due = partial(lane.due, self._clock.now_ns())
-                self._guard(lane, due, list[Window]())
+                self._guard(lane, partial(lane.due, self._clock.now_ns()))
             waiting = [lane for lane in waiting if not lane.begun]
             time.sleep(SEEK_EVERY_NS / NS_PER_S)
 
@@ -271,7 +326,7 @@ class Sampler:
                 lane.stalled()
         windows: list[Window] = []
         for lane in due:
-            windows += self._guard(lane, partial(lane.due, now_ns), [])
+            windows += self._guard(lane, partial(lane.due, now_ns))
         return windows
 
     def _was_stalled(self, late_ns: int) -> bool:
@@ -285,13 +340,18 @@ class Sampler:
             self.fault("tracker", error)
             return False
 
-    def _guard(self, lane: Lane, call: Callable[[], T], otherwise: T) -> T:
-        """Calls into a source, whose faults are counted and go no further."""
+    def _read_lane(self, lane: Lane) -> list[Window]:
+        return self._guard(lane, partial(lane.now, self._clock.now_ns()))
+
+    def _guard(self, lane: Lane, read: Callable[[], list[Window]]) -> list[Window]:
+        """Reads a source, whose faults are counted and go no further."""
         try:
-            result = call()
+            windows = read()
         except Exception as error:  # noqa: BLE001 - a source may raise anything
             self.fault(lane.name, error)
-            return otherwise
-        for device_id in lane.missing:
-            self.fault(lane.name, ReadingError(f"{device_id} gave no usable reading", "missing"))
-        return result
+            return []
+        for fault in lane.faults:
+            self.fault(lane.name, fault)
+        if lane.missing and not lane.faults:
+            self.fault(lane.name, ReadingError(f"no reading of {sorted(lane.missing)}", "missing"))
+        return windows

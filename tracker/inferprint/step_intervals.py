@@ -13,6 +13,7 @@ SLACK_NS = 0.25 * MS
 SLACK_GROWS = 2.0
 SLACK_SHRINKS = 0.98
 SLACK_LIMIT_PERIODS = 0.1
+VAGUE_FROM = 0.8
 
 
 class StepIntervals:
@@ -41,6 +42,11 @@ class StepIntervals:
     def last_ns(self) -> float:
         """The middle of where the last located step lies."""
         return (self._low_ns + self._high_ns) / 2
+
+    @property
+    def vague(self) -> bool:
+        """Whether steps are hardly ever where they are due: another period would explain it."""
+        return self.slack_ns >= VAGUE_FROM * SLACK_LIMIT_PERIODS * self.period_ns
 
     def due(self, steps: int) -> tuple[float, float]:
         """Where the step that many after the last one lies."""

@@ -56,7 +56,7 @@ class StepClock:
         self._closed_ns = 0
         self._seek_from_ns = 0
         self._seek_again_ns: int | None = None
-        self._still = self._steady = False
+        self._still = self._steady = self._began = False
         self._changes: list[tuple[int, int]] = []
         self._looks = 0
         self._ahead = 1
@@ -120,6 +120,7 @@ class StepClock:
             steps = self._learned()
             if too_long or self._sure(steps):
                 self.steps, self._mode, self._misses = steps, self._following, 0
+                self._began = False
                 if closes_ns is not None:
                     return self._close(steps, closes_ns, at_ns)
                 self._aim(steps, at_ns)
@@ -162,7 +163,7 @@ class StepClock:
 
     def _go_blind(self, at_ns: int, *, again: bool) -> int:
         """No steps to follow: windows close where they are read."""
-        self._mode, self._still = self._blind, not self._changes
+        self._mode, self._still = self._blind, not (self._changes or self._began)
         self._steady = self._still or not again
         self.sharp = self._steady
         self._seek_again_ns = at_ns + SEEK_AGAIN_NS if again else None
@@ -174,7 +175,9 @@ class StepClock:
         if self.next_look_ns <= at_ns:
             self.next_look_ns = at_ns + self._interval_ns
         self.sharp = self._steady
-        begins = changed and self._still  # a counter that stood still has begun to advance
+        # A counter that stood still has begun to advance; a slow one seems to, at each step.
+        begins = changed and self._still
+        self._began |= begins
         if begins or (self._seek_again_ns is not None and at_ns >= self._seek_again_ns):
             self._seek(at_ns)
         return at_ns
@@ -246,6 +249,9 @@ class StepClock:
         low_ns, high_ns = steps.due(self._ahead)
         if high_ns - low_ns > steps.period_ns / 2:
             self._lose(at_ns)  # too little is known of where it is
+            return
+        if steps.vague and at_ns - self._seek_from_ns >= SEEK_AGAIN_NS:
+            self._seek(at_ns)
             return
         self._late_looks = 0
         # With no step between, the look that closed the last window is the first look.

@@ -21,8 +21,12 @@ if TYPE_CHECKING:
 Event = tuple[int, int, "Account", int | None]
 """When (ns), what (see ``stakes``), whose, and the CPU clock of the thread that it owns."""
 
-Mark = tuple[int, int, "Account", int | None, float, float, int, int, int, int]
+Mark = tuple[int, int, "Account", int | None, int, int, int, int, int, int]
 """An event and, from the fifth place on, the ``State`` just before it, without its time."""
+
+# The integrals are whole numbers of these parts of a nanosecond, so that the differences of
+# two instants are as exact after months as on the first day.
+PARTS = 1 << 40
 
 # Marks that every device has read are dropped when there are more than this.
 TRIM_ABOVE = 4096
@@ -35,8 +39,8 @@ class State(NamedTuple):
 
     Args:
         at_ns: the instant.
-        share_ns: integral of dt/n over the requests in flight.
-        pool_ns: the same over those of them that do not own their thread.
+        share: integral of dt/n over the requests in flight, in parts of a nanosecond.
+        pool: the same over those of them that do not own their thread.
         quiet_ns: time in which none was in flight.
         poolless_ns: time in which none without a thread of its own was in flight.
         running: requests in flight.
@@ -44,8 +48,8 @@ class State(NamedTuple):
     """
 
     at_ns: int
-    share_ns: float
-    pool_ns: float
+    share: int
+    pool: int
     quiet_ns: int
     poolless_ns: int
     running: int
@@ -56,8 +60,8 @@ class State(NamedTuple):
         passed_ns = at_ns - self.at_ns
         return State(
             at_ns,
-            self.share_ns + (passed_ns / self.running if self.running else 0.0),
-            self.pool_ns + (passed_ns / self.pooled if self.pooled else 0.0),
+            self.share + (passed_ns * PARTS // self.running if self.running else 0),
+            self.pool + (passed_ns * PARTS // self.pooled if self.pooled else 0),
             self.quiet_ns + (0 if self.running else passed_ns),
             self.poolless_ns + (0 if self.pooled else passed_ns),
             self.running,
@@ -69,34 +73,34 @@ class Timeline:
     """Takes events, and gives each device those of its windows."""
 
     def __init__(self) -> None:
-        self.state = State(0, 0.0, 0.0, 0, 0, 0, 0)
+        self.state = State(0, 0, 0, 0, 0, 0, 0)
         self._marks: list[Mark] = []
         self._dropped = 0
 
     def extend(self, events: Iterable[Event]) -> None:
         """Takes events in the order of time; one that is told late counts from the latest."""
-        at_ns, share_ns, pool_ns, quiet_ns, poolless_ns, running, pooled = self.state
+        at_ns, share, pool, quiet_ns, poolless_ns, running, pooled = self.state
         add = self._marks.append
         for event_ns, kind, account, cpu_ns in events:
             passed_ns = event_ns - at_ns
             if passed_ns > 0:
                 at_ns = event_ns
                 if running:
-                    share_ns += passed_ns / running
+                    share += passed_ns * PARTS // running
                 else:
                     quiet_ns += passed_ns
                 if pooled:
-                    pool_ns += passed_ns / pooled
+                    pool += passed_ns * PARTS // pooled
                 else:
                     poolless_ns += passed_ns
-            state = share_ns, pool_ns, quiet_ns, poolless_ns, running, pooled
+            state = share, pool, quiet_ns, poolless_ns, running, pooled
             add((at_ns, kind, account, cpu_ns, *state))
             running += STEP[kind]
             if kind <= RESUME:
                 account.pooled = cpu_ns is None
             if account.pooled:
                 pooled += STEP[kind]
-        self.state = State(at_ns, share_ns, pool_ns, quiet_ns, poolless_ns, running, pooled)
+        self.state = State(at_ns, share, pool, quiet_ns, poolless_ns, running, pooled)
 
     def read(self, cursor: int, until_ns: int) -> tuple[list[Mark], State]:
         """The events from a cursor to an instant, and the state then.
@@ -110,6 +114,9 @@ class Timeline:
         if end < len(self._marks):
             following = self._marks[end]
             return self._marks[start:end], State(following[0], *following[4:]).at(until_ns)
+        if until_ns > self.state.at_ns:
+            # What is told later of before this instant can only count from it.
+            self.state = self.state.at(until_ns)
         return self._marks[start:], self.state.at(until_ns)
 
     def unread(self, cursor: int) -> int:

@@ -1,8 +1,9 @@
 """From readings to windows: what one device used between two readings.
 
 A counter that went back was reset, and what it counted in between is lost: such a window
-has no energy. A window in which the host slept or the process was stopped is a gap: its
-energy is real and belongs to nobody. Neither makes negative or invented energy.
+has no energy, nor has one in which it jumped. A window in which the host slept or the
+process was stopped is a gap: its energy is real and belongs to nobody. Neither makes
+negative or invented energy.
 """
 
 from __future__ import annotations
@@ -15,6 +16,8 @@ from inferprint.records import Provenance, Reading
 from inferprint.units import seconds
 
 NO_FLAGS: frozenset[str] = frozenset()
+# A counter that advances faster has jumped: a limit of ours, a gigawatt is a power station's.
+MOST_W = 1e9
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +115,7 @@ class Windower:
 
 def _between(last: Reading, reading: Reading, said: frozenset[str]) -> Window:
     energy_j: float | None = reading.energy_j - last.energy_j
-    if reading.energy_j < last.energy_j:
+    if not 0 <= reading.energy_j - last.energy_j <= MOST_W * seconds(reading.at_ns - last.at_ns):
         energy_j, said = None, said | {flags.COUNTER_RESET}
     return Window(
         reading.device_id,
@@ -128,6 +131,6 @@ def _between(last: Reading, reading: Reading, said: frozenset[str]) -> Window:
 
 
 def _advance(before: float | None, after: float | None) -> float | None:
-    if before is None or after is None or after < before:
+    if before is None or after is None:
         return None
-    return after - before
+    return after - before if 0 <= after - before < math.inf else None
