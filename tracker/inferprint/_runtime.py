@@ -212,9 +212,7 @@ class Tracker:
         """In the child: it begins anew with the next request; what is in flight is the
         parent's.
         """
-        abandoned = self._engine
         self._renew()
-        abandoned.abandon()
         for exporter in self._given_exporters:
             renew = getattr(exporter, "after_fork", lambda: None)
             self._attempt(f"exporter {exporter.name}", renew)
@@ -265,7 +263,7 @@ class Tracker:
             NotSettled: it was not settled in ``timeout`` seconds.
         """
         engine = self._engine
-        if not request._settled and not self._manual:
+        if not request._settled and not self._manual and self.tell is not _ignore:
             engine.wait_for(lambda: request._settled, timeout)
         if not request._settled:
             raise NotSettled(self._why_not_settled(request, timeout))
@@ -286,7 +284,7 @@ class Tracker:
 
         self._engine.when_settled(request, tell_loop)
         try:
-            await asyncio.wait_for(done.wait(), timeout)
+            await asyncio.wait_for(done.wait(), 0.0 if self.tell is _ignore else timeout)
         except TimeoutError:
             raise NotSettled(self._why_not_settled(request, timeout)) from None
         return self._engine.receipt(request)
@@ -294,6 +292,8 @@ class Tracker:
     def _why_not_settled(self, request: Request, timeout: float) -> str:
         if request.outcome is None:
             return f"request {request.request_id} has not ended"
+        if self.tell is _ignore:
+            return f"request {request.request_id}: its tracker was stopped, or could not start"
         if self._manual:
             return f"request {request.request_id}: call sample() after its end"
         return f"request {request.request_id} was not settled within {timeout:g} s"
@@ -322,7 +322,7 @@ class Tracker:
         """
         if self._manual:
             self.sample()
-        in_time = self._engine.settle_all(timeout)
+        in_time = self._engine.settle_all(0.0 if self._manual else timeout)
         self._engine.give_up()
         handed_over = [outbox.flush(timeout) for outbox in self._engine.outboxes]
         return in_time and all(handed_over)

@@ -276,8 +276,9 @@ class Ledger:
         earned, totals = self.earned(stake), self._totals
         totals.active_j -= earned.active_j - paid.active_j
         totals.idle_j -= earned.idle_j - paid.idle_j
+        totals.unattributed_j += earned.active_j - paid.active_j + earned.idle_j - paid.idle_j
         totals.standing_charged_j -= earned.standing_j - paid.standing_j
-        totals.unattributed_j += sum(earned) - sum(paid)
+        totals.pool_j += earned.standing_j - paid.standing_j
 
     def balance(self) -> DeviceBalance:
         """The books up to the last window's end."""

@@ -138,7 +138,11 @@ class Books:
         now_ns = self._timeline.state.at_ns
         self._told.sort(key=_time_of)
         if self._told[0][0] < now_ns:
-            self._told = [_not_free(event, now_ns, until_ns) for event in self._told]
+            late = {event[2] for event in self._told if event[1] == ARRIVE and event[0] < now_ns}
+            self._told = [
+                _not_free(event, now_ns, until_ns) if event[2] in late else event
+                for event in self._told
+            ]
             self._told.sort(key=_time_of)
         self._timeline.extend(self._told)
         self._told = []
@@ -233,11 +237,11 @@ class Books:
 
 
 def _not_free(event: Event, now_ns: int, until_ns: int) -> Event:
-    """A request that was told of after it had ended, because a thread was held up, counts
-    from now for as long as it ran, but not past the window: it is not free.
+    """A request of which all was told late, because a thread was held up, counts from now
+    for as long as it ran, but not past the window: it is not free.
     """
     at_ns, kind, account, cpu_ns = event
-    if kind < END or at_ns > now_ns or account.started_ns + 1 > now_ns:
+    if kind < END or at_ns > now_ns:
         return event
     ran_ns = at_ns - account.started_ns
     return min(now_ns + ran_ns, max(until_ns, now_ns)), kind, account, cpu_ns

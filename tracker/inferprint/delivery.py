@@ -21,7 +21,7 @@ __all__ = ["Exporter"]
 
 GROUP = "inferprint.exporters"
 # Receipts that wait for an exporter that is slow; what comes on top is dropped and counted.
-MOST_WAITING = 50_000
+MOST_WAITING = 20_000
 # How long a stop waits for an exporter to take what waits for it and to close.
 CLOSE_S = 2.0
 
@@ -156,6 +156,7 @@ class Outbox:
         self._start(start)
         while receipts := self._next():
             self._hand_over(receipts)
+            del receipts  # while it waits for the next it holds none
             self.cpu_s = time.thread_time()
         self._guard(self.exporter.close)
 

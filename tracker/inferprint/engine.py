@@ -10,8 +10,7 @@ import os
 import sys
 import threading
 from collections import Counter, deque
-from collections.abc import Callable, Generator, Iterator, Mapping, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
 
@@ -43,6 +42,8 @@ MOST_OWNERS = 64
 # Requests whose part of the work is done before others get the interpreter: half a
 # millisecond's worth.
 REQUESTS_AT_ONCE = 100
+# Receipts that are made before the exporters get them.
+RECEIPTS_AT_ONCE = 500
 DONE = object()
 
 
@@ -66,10 +67,12 @@ class Engine:
         self._config, self._factors, self._clock = config, factors, clock
         self._made_ns = clock.now_ns()
         self._opened = False
+        # Requests that are settled and whose receipts are not with the outboxes yet.
+        self._handing = 0
         # What every receipt must say.
         self._said = NO_FLAGS
         self._closing: deque[Window] = deque()
-        self._job: Generator[None] = self._process()
+        self._job: Iterator[None] = iter(())
         self._callbacks: dict[Request, list[Callable[[], None]]] = {}
         self._id_prefix = os.urandom(6).hex()
         self._ids = count(1)
@@ -94,12 +97,6 @@ class Engine:
         with self.lock:
             self.books, self._opened = Books(ledgers), True
 
-    def abandon(self) -> None:
-        """In the child of a fork, where it is not used any more."""
-        # What was begun holds a lock whose thread is not there, and may be running in it.
-        with suppress(RuntimeError, ValueError):
-            self._job.close()
-
     def new_id(self) -> str:
         """A request id that no process has given before."""
         return f"{self._id_prefix}-{next(self._ids):x}"
@@ -120,9 +117,11 @@ class Engine:
         _exhaust(self._hand_over(settled))
 
     def settle_all(self, timeout: float) -> bool:
-        """Waits until every request that has ended is settled; whether it is."""
+        """Waits until every request that has ended is settled, and its receipt with the
+        outboxes; whether it is.
+        """
         self.drain()
-        return self.wait_for(lambda: not self.books.unsettled, timeout)
+        return self.wait_for(lambda: not (self.books.unsettled or self._handing), timeout)
 
     def wait_for(self, reached: Callable[[], bool], timeout: float | None) -> bool:
         """Waits until a settlement has brought this about; whether it has.
@@ -154,7 +153,7 @@ class Engine:
                 return False
         return True
 
-    def _process(self) -> Generator[None]:
+    def _process(self) -> Iterator[None]:
         """Splits the windows that have closed, settles requests, hands receipts over;
         yields about once for every request.
         """
@@ -242,18 +241,22 @@ class Engine:
             for tell in self._callbacks.pop(request, ()):
                 tell()
         if settled:
+            self._handing += len(settled)
             self.lock.notify_all()
         return settled
 
     def _hand_over(self, settled: Sequence[Request]) -> Iterator[None]:
-        if not settled or not self.outboxes:
-            return
-        receipts = []
-        for request in settled:
-            receipts.append(self.receipt(request))
-            yield
-        for outbox in self.outboxes:
-            outbox.put(receipts)
+        for start in range(0, len(settled) if self.outboxes else 0, RECEIPTS_AT_ONCE):
+            receipts = []
+            for request in settled[start : start + RECEIPTS_AT_ONCE]:
+                receipts.append(self.receipt(request))
+                yield
+            for outbox in self.outboxes:
+                outbox.put(receipts)
+        if settled:
+            with self.lock:
+                self._handing -= len(settled)
+                self.lock.notify_all()
 
     def receipt(self, request: Request) -> Receipt:
         """The receipt of a settled request; made once, when it is first asked for."""

@@ -20,7 +20,9 @@ MEANING: dict[str, str] = {
     IDLE_MODELLED: "idle power came from a table of GPU models, because none had been seen yet",
     SHORT: "shorter than the windows of a device: it shares the windows that it touched",
     GAP: "the host slept or the process was stopped while it ran: that time is not charged",
-    COUNTER_RESET: "a counter went back while it ran: the energy of that window is not known",
+    COUNTER_RESET: (
+        "a counter went back or jumped while it ran: the energy of that window is not known"
+    ),
     MISSING_READING: "a device could not be read for a part of it or all of it",
     TOKENS_UNREADABLE: "the tokens= function failed or gave something that holds no counts",
     MIG_SHARED: "a GPU is split by MIG and its meter counts the whole board",

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # Starts and ends that may wait for the sampler. With more, which takes hundreds of thousands
 # of requests a second, each request lets its thread have the interpreter before it starts.
-MOST_WAITING = 100_000
+MOST_WAITING = 50_000
 
 NO_LABELS: Mapping[str, str] = {}
 
@@ -205,7 +205,7 @@ class Request:
 
     def __enter__(self) -> Request:
         # With an event loop in this thread, others may run between here and the end.
-        self._begin(owns_thread=not _in_event_loop())
+        self._begin(owns_thread=self._tracker.reads_cpu and not _in_event_loop())
         return self
 
     def __exit__(

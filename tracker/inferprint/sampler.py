@@ -13,7 +13,6 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Container, Sequence
-from dataclasses import replace
 from functools import partial
 from numbers import Integral, Real
 
@@ -87,8 +86,7 @@ class Lane:
             self.next_ns = steps.next_look_ns
             if closes_ns is not None:
                 rough, self._sharp = not (steps.sharp and self._sharp), steps.sharp
-                closing = self._push([replace(reading, at_ns=closes_ns)])
-                windows += [replace(window, rough=rough) for window in closing]
+                windows += self._push([_at(reading, closes_ns)], rough)
         return windows
 
     def now(self, now_ns: int) -> list[Window]:
@@ -133,14 +131,20 @@ class Lane:
             self.faults.append(ReadingError(f"{reading!r}: {wrong}", "unusable"))
         return not wrong
 
-    def _push(self, readings: Sequence[Reading]) -> list[Window]:
-        pushed = [self._windowers[reading.device_id].push(reading) for reading in readings]
+    def _push(self, readings: Sequence[Reading], rough: bool = False) -> list[Window]:
+        pushed = [self._windowers[reading.device_id].push(reading, rough) for reading in readings]
         windows = [window for window in pushed if window is not None]
         for window in windows:
             if flags.COUNTER_RESET in window.flags:
                 said = f"{window.device_id}: its counter went back or jumped"
                 self.faults.append(ReadingError(said, flags.COUNTER_RESET))
         return windows
+
+
+def _at(reading: Reading, at_ns: int) -> Reading:
+    # As dataclasses.replace, in a fifth of its time.
+    device_id, energy_j, provenance = reading.device_id, reading.energy_j, reading.provenance
+    return Reading(device_id, at_ns, energy_j, provenance, reading.busy_s, reading.own_s)
 
 
 def _checked(device: Device) -> Device:
@@ -157,14 +161,15 @@ def _what_is_wrong(reading: Reading, known: Container[str], now_ns: int) -> str:
         return "expected one of the source's own devices"
     if not _is_number(reading.energy_j):
         return "expected energy_j to be a finite number of joules"
-    if not isinstance(reading.at_ns, Integral) or reading.at_ns > now_ns + AHEAD_NS:
+    at_ns = reading.at_ns
+    if not (type(at_ns) is int or isinstance(at_ns, Integral)) or reading.at_ns > now_ns + AHEAD_NS:
         return "expected at_ns to be the present time.monotonic_ns()"
     return ""
 
 
 def _is_number(value: object) -> bool:
     try:
-        return isinstance(value, Real) and math.isfinite(value)
+        return (type(value) is float or isinstance(value, Real)) and math.isfinite(value)
     except OverflowError:  # a whole number that no float can hold
         return False
 
@@ -290,17 +295,18 @@ class Sampler:
 
     def _run(self, prepare: Callable[[], None]) -> None:
         prepare()
-        start_ns = next_tick_ns = self._clock.now_ns()
+        # All read at multiples of the interval, so that there is one waking for all.
+        start_ns = next_tick_ns = self._tick_after(self._clock.now_ns())
         for lane in self.lanes:
             lane.next_ns = lane.next_ns or start_ns
-        more = False
+        more, windows = False, list[Window]()
         while not self._stop.is_set():
             now_ns = self._clock.now_ns()
-            windows = self._read_due(now_ns)
-            if windows or now_ns >= next_tick_ns:
-                next_tick_ns = now_ns + self._interval_ns
+            windows += self._read_due(now_ns)
+            if now_ns >= next_tick_ns:
+                next_tick_ns = self._tick_after(now_ns)
                 self._take(windows)
-                more = True
+                more, windows = True, []
             more = more and self._work_on()
             self.cpu_s = time.thread_time()
             if more:
@@ -310,6 +316,9 @@ class Sampler:
             self._wait(next_ns - self._clock.now_ns())
         while self._work_on():  # what was begun holds the books
             pass
+
+    def _tick_after(self, now_ns: int) -> int:
+        return (now_ns // self._interval_ns + 1) * self._interval_ns
 
     def _wait(self, ns: int) -> None:
         # A plain sleep takes a third of the CPU time of waiting for the event; a stop can

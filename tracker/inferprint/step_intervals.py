@@ -29,6 +29,8 @@ class StepIntervals:
     ) -> None:
         self.period_low_ns, self.period_high_ns = period_low_ns, period_high_ns
         self.slack_ns = 0.0
+        # Steps that were seen where they were due, since the last that was not.
+        self.confirmed = 0
         self._low_ns, self._high_ns = low_ns, high_ns
         self._reference = (low_ns, high_ns)
         self._since_reference = 0
@@ -62,6 +64,7 @@ class StepIntervals:
         else:
             low_ns, high_ns = max(low_ns, due_low_ns), min(high_ns, due_high_ns)
             self.slack_ns *= SLACK_SHRINKS
+            self.confirmed += 1
         self._low_ns, self._high_ns = low_ns, high_ns
         self._narrow_period(steps)
         return self.last_ns
@@ -74,6 +77,7 @@ class StepIntervals:
 
     def contradict(self) -> None:
         """A step was not where it was due: less is known than it seemed."""
+        self.confirmed = 0
         limit_ns = SLACK_LIMIT_PERIODS * self.period_ns
         self.slack_ns = min(limit_ns, self.slack_ns * SLACK_GROWS + SLACK_NS)
         self._reference, self._since_reference = (self._low_ns, self._high_ns), 0

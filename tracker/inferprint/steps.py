@@ -27,8 +27,10 @@ MARGIN_NS = 0.3 * MS
 # An interval wider than this is halved by a look in its middle.
 HALVE_ABOVE_NS = 1.0 * MS
 # A step that is due in a narrower interval, of a counter without jitter, is not looked for but
-# taken to be there; after so many in a row one is looked for all the same.
-TRUST_FOR = 8
+# taken to be there, and the counter is read with all others, at a multiple of the interval;
+# after so many in a row one is looked for all the same.
+TRUST_AFTER = 10
+TRUST_FOR = 30
 STEADY_NS = 0.01 * MS
 # Looks for a step that is late, and steps missed in a row until all is learned anew.
 LATE_LOOKS = 3
@@ -259,7 +261,26 @@ class StepClock:
         self._based, self._based_late = self._ahead == 1 and halve, False
         if self._based:
             self.next_look_ns = round((low_ns + high_ns) / 2)
-        elif halve or self._trusted >= TRUST_FOR or steps.slack_ns > STEADY_NS:
+        elif halve or self._trusted >= TRUST_FOR or not self._steady_steps(steps):
             self.next_look_ns = round(low_ns - MARGIN_NS)
         else:
+            self._trust(steps, at_ns, high_ns)
+
+    def _steady_steps(self, steps: StepIntervals) -> bool:
+        return steps.confirmed >= TRUST_AFTER and steps.slack_ns <= STEADY_NS
+
+    def _trust(self, steps: StepIntervals, at_ns: int, high_ns: float) -> None:
+        """Reads the counter with all others, unless it may step just then."""
+        tick_ns = (at_ns // self._interval_ns + 1) * self._interval_ns
+        ahead = self._surely_ahead(steps, tick_ns)
+        if steps.last_ns + ahead * steps.period_ns < self._closed_ns + self._interval_ns / 2:
+            tick_ns += self._interval_ns  # no step by then that would end a window
+            ahead = self._surely_ahead(steps, tick_ns)
+        if ahead >= 1 and tick_ns < steps.due(ahead + 1)[0] - MARGIN_NS:
+            self._ahead, self.next_look_ns = ahead, tick_ns
+        else:
             self.next_look_ns = round(high_ns + MARGIN_NS)
+
+    def _surely_ahead(self, steps: StepIntervals, at_ns: int) -> int:
+        """How many steps after the last there have been by an instant, at the least."""
+        return int((at_ns - MARGIN_NS - steps.due(0)[1]) // steps.period_high_ns)

@@ -160,7 +160,9 @@ def _async_generator(
                 tell_item(request, tokens, item)
                 try:
                     sent = yield item
-                except BaseException as error:  # noqa: BLE001 - the body decides what of it
+                except BaseException as error:
+                    if stream.ag_frame is None:  # a loop that shuts down has closed it before
+                        raise
                     closing = isinstance(error, GeneratorExit)
                     step = functools.partial(stream.athrow, error)
                 else:

@@ -16,8 +16,10 @@ from inferprint.records import Provenance, Reading
 from inferprint.units import seconds
 
 NO_FLAGS: frozenset[str] = frozenset()
-# A counter that advances faster has jumped: a limit of ours, a gigawatt is a power station's.
-MOST_W = 1e9
+# A counter that advances by more in one window has jumped: 10 kW need three years for it.
+MOST_J = 1e12
+# What no device of a host draws: a limit of ours, for a counter that has just gone back.
+MOST_W = 1e6
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,6 +75,8 @@ class Windower:
         self.device_id = device_id
         self.last: Reading | None = None
         self._flags: set[str] = set()
+        # Where the counter stood before it went back.
+        self._fell_from_j = math.inf
 
     def missed(self) -> None:
         """A reading failed: the window that spans it will say so."""
@@ -90,8 +94,12 @@ class Windower:
         self._flags.add(flags.GAP)
         return Window(self.device_id, start_ns, at_ns, None, flags=frozenset(self._flags))
 
-    def push(self, reading: Reading) -> Window | None:
+    def push(self, reading: Reading, rough: bool = False) -> Window | None:
         """Takes the next reading.
+
+        Args:
+            reading: the reading.
+            rough: of the window that it closes, as for ``Window``.
 
         Returns:
             The window that it closes; None for the first reading and for one that is no
@@ -108,26 +116,34 @@ class Windower:
         self.last = reading
         if last is None:
             return None
-        window = _between(last, reading, frozenset(self._flags))
+        energy_j = self._energy_j(last, reading)
+        if energy_j is None:
+            self._flags.add(flags.COUNTER_RESET)
+        said = frozenset(self._flags)
         self._flags.clear()
-        return window
+        return Window(
+            reading.device_id,
+            last.at_ns,
+            reading.at_ns,
+            energy_j,
+            reading.provenance,
+            _advance(last.busy_s, reading.busy_s),
+            _advance(last.own_s, reading.own_s),
+            said,
+            gap=flags.GAP in said,
+            rough=rough,
+        )
 
-
-def _between(last: Reading, reading: Reading, said: frozenset[str]) -> Window:
-    energy_j: float | None = reading.energy_j - last.energy_j
-    if not 0 <= reading.energy_j - last.energy_j <= MOST_W * seconds(reading.at_ns - last.at_ns):
-        energy_j, said = None, said | {flags.COUNTER_RESET}
-    return Window(
-        reading.device_id,
-        last.at_ns,
-        reading.at_ns,
-        energy_j,
-        reading.provenance,
-        _advance(last.busy_s, reading.busy_s),
-        _advance(last.own_s, reading.own_s),
-        said,
-        gap=flags.GAP in said,
-    )
+    def _energy_j(self, last: Reading, reading: Reading) -> float | None:
+        """What was counted between two readings; None: the counter was reset or jumped."""
+        energy_j = reading.energy_j - last.energy_j
+        if energy_j < 0:
+            self._fell_from_j = last.energy_j
+            return None
+        # Back where it stood at once: it was not reset, one reading of it was wrong.
+        came_back = reading.energy_j >= self._fell_from_j
+        leapt = energy_j > MOST_W * seconds(reading.at_ns - last.at_ns)
+        return None if energy_j > MOST_J or (came_back and leapt) else energy_j
 
 
 def _advance(before: float | None, after: float | None) -> float | None:

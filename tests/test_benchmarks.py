@@ -1,0 +1,110 @@
+"""The benchmarks run, print what their page says, and hold the limits that are ratios.
+
+A limit is held by the best of a few runs: noise only ever makes a figure worse, and a
+regression makes all of them worse.
+"""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from benchmark_runs import documented, report_of, require_compiler
+from support import REPO, run_python
+
+ATTEMPTS = 3
+MOST_OVER_BARE_LOOP = 12
+
+
+def holds(name: str, check: Callable[[dict[str, Any]], None]) -> None:
+    """One of a few runs passes the check."""
+    for _ in range(ATTEMPTS - 1):
+        with contextlib.suppress(AssertionError):
+            return check(report_of(name))
+    return check(report_of(name))
+
+
+def test_every_benchmark_is_tested() -> None:
+    """A benchmark that is added without a test fails here."""
+    names = {path.stem for path in (REPO / "benchmarks").glob("[!_]*.py")}
+    assert names == {"imports", "memory", "overhead", "overlap", "sampler"}
+
+
+@pytest.mark.timeout(300)
+def test_a_tracked_call_costs_no_more_than_a_histogram() -> None:
+    """Decorated, at most 1.0 times ``Histogram.time()`` on the same call; in a ``with``, where
+    the two are nearly alike, at most 1.2 times; with 10,000 requests in flight at most 1.2
+    times as much as with none. ``add_tokens`` takes at most five looks at the clock.
+    """
+
+    def check(report: dict[str, Any]) -> None:
+        assert set(report) == documented("overhead")
+        assert report["tracked_call_over_histogram"] <= 1.0, report
+        assert report["with_over_histogram"] <= 1.2, report
+        assert report["with_10000_in_flight_over_none"] <= 1.2, report
+        assert report["add_tokens_us"] <= 5 * report["perf_counter_ns_us"], report
+        assert report["all_in_cpu_us_per_request"] > 0, report
+
+    holds("overhead", check)
+
+
+def test_the_import_is_light() -> None:
+    """At most 30 ms more than prometheus_client, and no table, model or web library."""
+
+    def check(report: dict[str, Any]) -> None:
+        assert set(report) == documented("imports")
+        assert report["difference_ms"] <= 30, report
+        assert report["heavy_modules"] == []
+
+    holds("imports", check)
+
+
+@pytest.mark.timeout(300)
+def test_the_sampler_is_light() -> None:
+    """Eight GPUs and RAPL take at most 30 reads a second of each GPU, and a bounded multiple of
+    a loop that reads the same ten times a second and does nothing with what it reads.
+    """
+    require_compiler()
+
+    def check(report: dict[str, Any]) -> None:
+        assert set(report) == {"step_20ms", "step_100ms"}
+        for figures in report.values():
+            assert set(figures) == documented("sampler")
+            assert 10 <= figures["nvml_reads_per_gpu_per_s"] <= 30, report
+            assert figures["sampler_over_bare_loop"] <= MOST_OVER_BARE_LOOP, report
+
+    holds("sampler", check)
+
+
+@pytest.mark.timeout(300)
+def test_memory_is_small_and_flat() -> None:
+    """A running tracker with the Prometheus exporter and a location adds at most 20 MB, at
+    2,000 requests a second too, and 20,000 more requests in batches add less than 2 MB.
+    """
+
+    def check(report: dict[str, Any]) -> None:
+        assert set(report) == documented("memory")
+        assert 0 < report["added_mb"] <= 20, report
+        assert report["added_under_load_mb"] <= 20, report
+        assert report["growth_mb"] < 2, report
+
+    holds("memory", check)
+
+
+GROUPS = {"a": {"x_ms": 1.0}, "b": {"x_ms": 22.0, "y": 3}}
+
+
+@pytest.mark.parametrize(
+    ("report", "table"),
+    [
+        ({"one_us": 0.5, "names": []}, "one_us  0.500\nnames    none\n"),
+        (GROUPS, "     x_ms  y\na   1.000   \nb  22.000  3\n"),
+    ],
+)
+def test_a_report_is_a_table_for_people(report: dict[str, Any], table: str) -> None:
+    """Figures one below the other; groups of figures one below the other, in columns."""
+    script = f"from benchmarks._report import table; print(table({report!r}))"
+    assert run_python("-c", script).stdout == table
