@@ -230,7 +230,7 @@ for _ in range(3):
         pass
 
 def settle():
-    engine._job = engine._process()
+    engine._job = engine._process(all_told=True)
     next(engine._job)
     begun.set()
     done.wait()

@@ -322,8 +322,12 @@ class Tracker:
         """
         if self._manual:
             self.sample()
+        asked_ns = self.now_ns()
         in_time = self._engine.settle_all(0.0 if self._manual else timeout)
-        self._engine.give_up()
+        if self._manual:
+            self._engine.give_up()
+        elif not in_time:
+            self._engine.give_up(asked_ns)
         handed_over = [outbox.flush(timeout) for outbox in self._engine.outboxes]
         return in_time and all(handed_over)
 

@@ -182,10 +182,9 @@ class Books:
 
     # ---- settlement ----------------------------------------------------------------------
 
-    @property
-    def unsettled(self) -> bool:
-        """Whether a request has ended and was not settled yet."""
-        return bool(self._ended)
+    def unsettled_by(self, ended_by_ns: int) -> bool:
+        """Whether a request that had ended by then is not settled yet."""
+        return bool(self._ended) and _ended_ns(self._ended[0]) <= ended_by_ns
 
     def settled(self) -> list[Account]:
         """The accounts that were settled since the last call, in that order."""

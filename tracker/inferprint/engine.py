@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 import sys
 import threading
+import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
@@ -68,7 +69,8 @@ class Engine:
         self._made_ns = clock.now_ns()
         self._opened = False
         # Requests that are settled and whose receipts are not with the outboxes yet.
-        self._handing = 0
+        # Events drained, requests settled, and receipts with the outboxes, so far.
+        self._drained = self._settled = self._handed_over = 0
         # What every receipt must say.
         self._said = NO_FLAGS
         self._closing: deque[Window] = deque()
@@ -106,22 +108,28 @@ class Engine:
     def take(self, windows: Sequence[Window]) -> None:
         """Windows have closed: does all that they bring."""
         self._closing.extend(windows)
-        _exhaust(self._process())
+        _exhaust(self._process(all_told=True))
 
-    def give_up(self) -> None:
-        """Settles every request that has ended with what is known of it."""
+    def give_up(self, ended_by_ns: int = sys.maxsize) -> None:
+        """Settles the requests that had ended by then with what is known of them."""
         with self.lock:
             self.drain()
-            self.books.give_up(sys.maxsize)
+            self.books.give_up(ended_by_ns)
             settled = self._settle()
         _exhaust(self._hand_over(settled))
 
     def settle_all(self, timeout: float) -> bool:
-        """Waits until every request that has ended is settled, and its receipt with the
-        outboxes; whether it is.
+        """Waits until every request that has ended by now is settled, and its receipt with
+        the outboxes; whether it is.
         """
-        self.drain()
-        return self.wait_for(lambda: not (self.books.unsettled or self._handing), timeout)
+        told, now_ns = self._drained + len(self.events), self._clock.now_ns()
+        until_s = time.monotonic() + timeout
+        in_time = self.wait_for(
+            lambda: self._drained >= told and not self.books.unsettled_by(now_ns), timeout
+        )
+        settled = self._settled
+        left_s = max(0.0, until_s - time.monotonic())
+        return in_time and self.wait_for(lambda: self._handed_over >= settled, left_s)
 
     def wait_for(self, reached: Callable[[], bool], timeout: float | None) -> bool:
         """Waits until a settlement has brought this about; whether it has.
@@ -153,18 +161,25 @@ class Engine:
                 return False
         return True
 
-    def _process(self) -> Iterator[None]:
+    def _process(self, all_told: bool = False) -> Iterator[None]:
         """Splits the windows that have closed, settles requests, hands receipts over;
         yields about once for every request.
         """
-        with self.lock:
-            yield from self._draining()
-            while self._closing:
+        while self._closing:
+            with self.lock:
                 window = self._closing.popleft()
+                yield from self._draining(window.end_ns)
                 owners = self.books.ledgers[window.device_id].owners
                 yield from self.books.close(window, _cpu_clocks(owners))
+                settled = self._settle()
+            yield from self._hand_over(settled)
+        with self.lock:
             yield from self._open_ledgers()
-            self.books.give_up(self._clock.now_ns() - self._patience_ns())
+            # What no window has asked for: a device that can't be read closes none.
+            interval_ns = round(self._config.sample_interval_s * NS_PER_S)
+            now_ns = self._clock.now_ns()
+            yield from self._draining(now_ns if all_told else now_ns - interval_ns)
+            self.books.give_up(now_ns - self._patience_ns())
             self._bound_backlog()
             settled = self._settle()
         yield from self._hand_over(settled)
@@ -190,12 +205,17 @@ class Engine:
 
     # ---- requests ------------------------------------------------------------------------
 
-    def _draining(self) -> Iterator[None]:
-        if not self._opened:
-            return
-        for _ in range(len(self.events)):
-            request = self.events.popleft()
+    def _draining(self, until_ns: int = sys.maxsize) -> Iterator[None]:
+        """Tells the books of starts and ends up to an instant; later ones can wait, as they
+        take less room in the queue.
+        """
+        for _ in range(len(self.events) if self._opened else 0):
+            request = self.events[0]
             account = request._account
+            if (request._started_ns if account is None else request._ended_ns) > until_ns:
+                return
+            self.events.popleft()
+            self._drained += 1
             if account is None:
                 # Of before a fork, only the end is told here: it is the parent's request.
                 if request._started_ns >= self._made_ns:
@@ -241,7 +261,7 @@ class Engine:
             for tell in self._callbacks.pop(request, ()):
                 tell()
         if settled:
-            self._handing += len(settled)
+            self._settled += len(settled)
             self.lock.notify_all()
         return settled
 
@@ -255,7 +275,7 @@ class Engine:
                 outbox.put(receipts)
         if settled:
             with self.lock:
-                self._handing -= len(settled)
+                self._handed_over += len(settled)
                 self.lock.notify_all()
 
     def receipt(self, request: Request) -> Receipt:

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
 # Starts and ends that may wait for the sampler. With more, which takes hundreds of thousands
 # of requests a second, each request lets its thread have the interpreter before it starts.
-MOST_WAITING = 50_000
+MOST_WAITING = 500_000
 
 NO_LABELS: Mapping[str, str] = {}
 
