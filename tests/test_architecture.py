@@ -110,7 +110,9 @@ def test_the_numeric_core_is_pure() -> None:
     nor has anything of ours that they are built on.
     """
     assert {path.stem for path in pure()} >= {*PURE, "records"}
-    stages = {f"inferprint.{name}" for name in ("_config", "_runtime", "sampler", "sources")}
+    stages = {
+        f"inferprint.{name}" for name in ("_config", "_runtime", "lanes", "sampler", "sources")
+    }
     assert offences(pure(), *IMPURE, *stages) == []
 
 
@@ -129,7 +131,7 @@ def test_the_numeric_core_opens_and_prints_nothing() -> None:
 def test_sources_know_nothing_downstream() -> None:
     """A source gives joules; windows, shares and exporters are not its business."""
     downstream = ("_runtime", "attribution", "delivery", "footprint", "receipt", "request")
-    banned = [f"inferprint.{name}" for name in (*downstream, "sampler")]
+    banned = [f"inferprint.{name}" for name in (*downstream, "lanes", "sampler")]
     assert offences((TRACKER / "sources").rglob("*.py"), *banned, "inferprint_exporters") == []
 
 

@@ -18,6 +18,7 @@ import pytest
 
 from inferprint import Device, Reading, ReadingError, Receipt, Request, Tracker
 from inferprint.testing import FakeClock
+from inferprint.windows import Windower
 from rig import Kept, SteadySource, by_hand, live
 from support import run_python
 
@@ -156,17 +157,14 @@ def warnings(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     return [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
-def test_busy_time_that_is_no_number_is_not_known() -> None:
-    """Without a usable busy time nobody can be told apart, and the energy is as it was."""
-    clock = FakeClock()
-    source = Spoilt(clock)
-    source.spoil = reads(busy_s=math.nan, own_s=math.inf)
-    with Tracker(sources=[source], clock=clock) as tracker:
-        with tracker.request("m") as request:
-            clock.advance(1.0)
-        tracker.sample()
-        assert total_j(request.receipt()) == pytest.approx(100.0)
-        assert tracker.balance().closure_error < 1e-9
+@pytest.mark.parametrize("busy_s", [math.nan, math.inf, -1.0])
+def test_busy_time_that_is_no_number_is_not_known(busy_s: float) -> None:
+    """Nobody's share can be told from it, and the energy is as it was."""
+    windower = Windower("gpu:0")
+    windower.push(Reading("gpu:0", 0, 0.0, busy_s=0.0, own_s=0.0))
+    window = windower.push(Reading("gpu:0", 10**9, 100.0, busy_s=busy_s, own_s=busy_s))
+    assert window is not None
+    assert (window.energy_j, window.busy_s, window.own_s) == (100.0, None, None)
 
 
 # ---- sources that can't even be opened -------------------------------------------------------
@@ -392,6 +390,7 @@ SHUTDOWN = """
 import sys, threading, time
 sys.path.insert(0, "tests")
 import inferprint
+from inferprint.windows import Windower
 from rig import Kept, SteadySource
 
 class Prints(Kept):
@@ -445,6 +444,7 @@ HANGING_AT_EXIT = """
 import sys, time
 sys.path.insert(0, "tests")
 from inferprint import Tracker
+from inferprint.windows import Windower
 from rig import Kept, SteadySource
 
 class HangsForEver(SteadySource):

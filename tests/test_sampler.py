@@ -14,7 +14,8 @@ from hypothesis import strategies as st
 
 from inferprint import Device, Reading
 from inferprint.errors import ReadingError
-from inferprint.sampler import THREAD_NAME, Lane, Sampler
+from inferprint.lanes import Lane
+from inferprint.sampler import THREAD_NAME, Sampler
 from inferprint.testing import FakeClock, FakeSource
 from inferprint.units import NS_PER_S
 from rig import SteadySource, live

@@ -42,7 +42,8 @@ def decorator(
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         if isinstance(function, staticmethod | classmethod):
-            return cast(Callable[P, R], type(function)(decorate(function.__func__)))
+            kind: Any = type(function)
+            return cast(Callable[P, R], kind(decorate(cast(Any, function.__func__))))
         own = getattr(function, "__qualname__", type(function).__qualname__)
         name = str(model if model is not None else own)
         return tracked(function, lambda: Request(tracker(), name, labels), tokens)
@@ -62,8 +63,7 @@ def tracked(
         tokens: told of the result, or of every item of a stream; returns what
             ``tokens.read_tokens`` understands. Where it fails, the request does not.
     """
-    plain = inspect.isroutine(function) or isinstance(function, functools.partial)
-    body = function if plain else type(function).__call__
+    body = _body(function)
     if inspect.isasyncgenfunction(body):
         wrapper: Any = _async_generator(function, open_request, tokens)
     elif inspect.isgeneratorfunction(body):
@@ -73,6 +73,13 @@ def tracked(
     else:
         wrapper = _function(function, open_request, tokens)
     return cast(Callable[P, R], functools.wraps(function)(wrapper))
+
+
+def _body(function: Any) -> Any:
+    """What runs when it is called: its kind is the function's."""
+    if inspect.isroutine(function) or isinstance(function, functools.partial):
+        return function
+    return type(function).__call__
 
 
 def _function(function: Callable[..., Any], open_request: Open, tokens: ReadTokens | None) -> Any:
