@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Mapping
+from importlib.util import find_spec
 from pathlib import Path
-from typing import NoReturn
+from typing import Any, NoReturn
 
 import pytest
 
@@ -29,6 +31,11 @@ def missing(name: str, install: str) -> NoReturn:
 def require_program(name: str, install: str) -> str:
     """The path of a program that the test runs, or ``missing``."""
     return shutil.which(name) or missing(name, install)
+
+
+def require_module(name: str, install: str) -> Any:
+    """A large package that the test imports, or ``missing``."""
+    return importlib.import_module(name) if find_spec(name) else missing(name, install)
 
 
 def run_python(

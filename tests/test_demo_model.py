@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from inferprint.demo.arrays import NumpyArrays, best_arrays
 from inferprint.demo.engine import Engine
 from inferprint.demo.model import Model, Shape
+from support import require_module
 
 SMALL = Shape(layers=2, width=32, heads=4, hidden=48, context=64)
 prompts = st.binary(min_size=2, max_size=40)
@@ -116,7 +117,7 @@ async def test_a_fault_of_the_model_reaches_the_clients() -> None:
 @pytest.mark.real
 def test_torch_and_numpy_agree() -> None:
     """The same weights give the same logits on either, whichever one the demo chooses."""
-    torch = pytest.importorskip("torch", reason="torch is missing: pip install torch")
+    torch = require_module("torch", "scripts/venv large")
     from inferprint.demo.arrays import TorchArrays
 
     class SameWeights(TorchArrays):

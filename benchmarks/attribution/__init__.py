@@ -1,0 +1,1 @@
+"""Rules of attribution beside the truth, on a simulated server that batches continuously."""

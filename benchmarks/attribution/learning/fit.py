@@ -1,0 +1,150 @@
+"""A recursive least-squares fit whose parameters can't be negative, and which forgets.
+
+What is known is held as an information matrix and vector: observations add to them, and the
+estimate is their minimum over the non-negative parameters.
+
+It forgets only what the next observation replaces (directional forgetting, after Cao and
+Schwartz, Automatica 36, 2000): a server that has run for hours at a steady load still knows
+what it learned when the load last changed.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from benchmarks.attribution.learning.linear import Matrix, Vector, inverse
+from benchmarks.attribution.learning.nonnegative import non_negative
+
+Row = Sequence[tuple[int, float]]
+"""An observation's sensitivity to parameters: (index, derivative), others 0."""
+
+_UNKNOWN = 1e-12
+"""Precision of a parameter of which nothing is expected."""
+
+_ROUNDING = 1e-9
+"""Relative to what is known of a parameter: what sums of products may have lost."""
+
+
+class RecursiveFit:
+    """Non-negative parameters, each with an expectation that is not forgotten."""
+
+    def __init__(self) -> None:
+        self.estimate: Vector = []
+        self._mean: Vector = []
+        self._precision: Vector = []
+        self._information: Matrix = []
+        self._moment: Vector = []
+        # The same of what is observed for now.
+        self._recent: Matrix = []
+        self._recent_moment: Vector = []
+
+    def add(self) -> int:
+        """Adds a parameter, 0 until more is known; returns its index."""
+        for values in (self.estimate, self._mean, self._moment, self._recent_moment):
+            values.append(0.0)
+        self._precision.append(_UNKNOWN)
+        for matrix in (self._information, self._recent):
+            for line in matrix:
+                line.append(0.0)
+            matrix.append([0.0] * len(self.estimate))
+        return len(self.estimate) - 1
+
+    def expect(self, index: int, mean: float, deviation: float) -> None:
+        """What a parameter is taken to be as far as the observations leave it open."""
+        self._mean[index] = mean
+        self._precision[index] = deviation**-2
+
+    def replace(self, row: Row, keep: float) -> None:
+        """Forgets in the direction that the next observation tells about.
+
+        Args:
+            row: that observation's.
+            keep: how much of what is known in its direction stays, 0 to 1.
+        """
+        known = [sum(line[j] * value for j, value in row) for line in self._information]
+        told = sum(known[j] * value for j, value in row)
+        if told <= 0:
+            return
+        part = (1 - keep) / told
+        shift = part * sum(self._moment[j] * value for j, value in row)
+        touched = [(i, value) for i, value in enumerate(known) if value]
+        for i, value in touched:
+            self._moment[i] -= value * shift
+            line = self._information[i]
+            for j, other in touched:
+                line[j] -= part * value * other
+
+    def forget(self, keep: float) -> None:
+        """All that was observed for good counts ``keep`` (0 to 1) times as much from now on."""
+        self._moment = [keep * value for value in self._moment]
+        self._information = [[keep * value for value in line] for line in self._information]
+
+    def observe(self, row: Row, target: float, precision: float) -> None:
+        """Takes one observation, target = row · parameters, of variance 1 / ``precision``."""
+        _add(self._information, self._moment, row, target, precision)
+
+    def try_again(self, observations: Iterable[tuple[Row, float, float]]) -> None:
+        """Takes these observations, as for ``observe``, in place of those given here before."""
+        size = len(self.estimate)
+        self._recent = [[0.0] * size for _ in range(size)]
+        self._recent_moment = [0.0] * size
+        for row, target, precision in observations:
+            _add(self._recent, self._recent_moment, row, target, precision)
+
+    def solve(self, indices: Sequence[int]) -> None:
+        """Finds the best values of some of the parameters, the others held."""
+        chosen = set(indices)
+        held = [(j, value) for j, value in enumerate(self.estimate) if value and j not in chosen]
+        right = [
+            self._moment[i]
+            + self._recent_moment[i]
+            + self._precision[i] * self._mean[i]
+            - sum((self._information[i][j] + self._recent[i][j]) * value for j, value in held)
+            for i in indices
+        ]
+        start = [self.estimate[i] for i in indices]
+        values = non_negative(self._posterior(indices), right, start)
+        for i, value in zip(indices, values, strict=True):
+            self.estimate[i] = value
+
+    def covariance(self, indices: Sequence[int]) -> Matrix:
+        """Of the errors of some of the parameters, the others held."""
+        return inverse(self._posterior(indices))
+
+    def state(self) -> dict[str, Any]:
+        """What is known for good, as plain lists."""
+        return {
+            "estimate": list(self.estimate),
+            "mean": list(self._mean),
+            "precision": list(self._precision),
+            "moment": list(self._moment),
+            "information": [list(line) for line in self._information],
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> RecursiveFit:
+        """The fit that ``state`` was taken from."""
+        fit = cls()
+        fit.estimate = list(map(float, state["estimate"]))
+        fit._mean = list(map(float, state["mean"]))
+        fit._precision = list(map(float, state["precision"]))
+        fit._moment = list(map(float, state["moment"]))
+        fit._information = [list(map(float, line)) for line in state["information"]]
+        fit.try_again(())
+        return fit
+
+    def _posterior(self, indices: Sequence[int]) -> Matrix:
+        matrix = [[self._information[i][j] + self._recent[i][j] for j in indices] for i in indices]
+        for line, i in enumerate(indices):
+            matrix[line][line] += self._precision[i] + _ROUNDING * matrix[line][line]
+        return matrix
+
+
+def _add(matrix: Matrix, moment: Vector, row: Row, target: float, precision: float) -> None:
+    for i, derivative in row:
+        weighted = derivative * precision
+        moment[i] += weighted * target
+        line = matrix[i]
+        for j, other in row:
+            line[j] += weighted * other

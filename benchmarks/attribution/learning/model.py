@@ -1,0 +1,238 @@
+"""What work costs on one device: F, and joules a token of each model, learned on line.
+
+P = idle + g(F + w): F watts while any request runs, w the requests' own work, g a law that
+saturates. Shared alike is g(F), and own work w is paid for at (g(F + w) - g(F)) / w.
+"""
+
+from __future__ import annotations
+
+import math
+from collections import deque
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+from benchmarks.attribution.learning.fit import RecursiveFit, Row
+from benchmarks.attribution.learning.law import bend_slope, saturated, slope
+from benchmarks.attribution.learning.noise import OUTLIER, Noise
+from benchmarks.attribution.learning.prior import Prior
+from benchmarks.attribution.learning.work import NO_WORK, WindowWork, Work
+
+HORIZON_S = 600.0
+"""How long an observation counts while others like it come."""
+
+MOST_MODELS = 8
+"""Models that a device's weights are learned for; others have a share of time only."""
+
+RECENT = 48
+"""Rows that are fitted anew each time: the law is not linear, and the first estimates are far
+off."""
+
+_RELEARN_KEEP = 0.02
+_RELEARN_ROWS = 6
+_LEAST_W = 1e-3
+_LEAST_S = 1e-9
+EASE_S = 15.0
+"""Own work counts in full only when this has been seen a few times over: the first estimates
+are the least certain, and equal shares of time are what there was before them."""
+
+_LEAST_BUSY = 0.2
+_LEAST_TOKENS = 1e-3
+
+
+Observation = tuple[Row, float, float]
+"""As ``RecursiveFit.observe`` takes it."""
+
+
+class Weights(NamedTuple):
+    """How a window's active energy is weighed.
+
+    Args:
+        shared_w: weight of a second in which anyone runs, shared alike by those in flight.
+        price_j: by model, weight of each token of its own work.
+        expected_j: the active energy that the window is expected to have; None: not known.
+    """
+
+    shared_w: float
+    price_j: Mapping[str, Work]
+    expected_j: float | None
+
+    def own_j(self, model: str, work: Work) -> float:
+        """The weight of a request's own work, not negative."""
+        return max(0.0, work.times(self.price_j.get(model, NO_WORK)))
+
+
+EQUAL = Weights(1.0, {}, None)
+"""Equal shares of time in flight, while nothing is known."""
+
+
+class WorkModel:
+    """The cost of work on one device."""
+
+    def __init__(self) -> None:
+        self._fit = RecursiveFit()
+        self._fixed, self._bend = self._fit.add(), self._fit.add()
+        self._own: dict[str, Sequence[int]] = {}
+        self._prior = Prior()
+        self._noise = Noise()
+        self._seen_s = 0.0
+        self._recent: deque[WindowWork] = deque()
+
+    @property
+    def noise(self) -> float:
+        """Relative standard deviation of the energy that the sensor counts in a second."""
+        return self._noise.relative
+
+    @property
+    def cap_w(self) -> float:
+        """The active power that is tended to; infinite where power is affine."""
+        bend = self._fit.estimate[self._bend]
+        return 1 / bend if bend else math.inf
+
+    @property
+    def fixed_w(self) -> float:
+        """F, the active power while any request runs."""
+        return saturated(self._fit.estimate[self._fixed], self._fit.estimate[self._bend])
+
+    def price_j(self, model: str) -> Work:
+        """Joules of each token of a model's own work, before power saturates."""
+        own = self._own.get(model)
+        return Work(*(self._fit.estimate[i] for i in own)) if own else NO_WORK
+
+    def weights(self, window: WindowWork) -> Weights:
+        """How a window's active energy is weighed, with what is known by now."""
+        if window.busy_s < _LEAST_S:
+            return EQUAL
+        fixed_w, bend = self._fit.estimate[self._fixed], self._fit.estimate[self._bend]
+        own_w = self._own_w(window)
+        if fixed_w + own_w <= 0:
+            return EQUAL
+        shared_w = saturated(fixed_w, bend)
+        active_w = saturated(fixed_w + own_w, bend)
+        marginal = (active_w - shared_w) / own_w if own_w > 0 else slope(fixed_w, bend)
+        ease = -math.expm1(-self._seen_s / EASE_S)
+        prices = {
+            model: Work(*(ease * marginal * price for price in self.price_j(model)))
+            for model in window.work
+        }
+        return Weights(shared_w, prices, active_w * window.busy_s)
+
+    def learn(self, row: WindowWork) -> None:
+        """Learns from a stretch of time in which requests ran.
+
+        One in which they ran for less than a fifth of it, or used nothing, is left out.
+        """
+        if row.busy_s < _LEAST_BUSY * row.duration_s or row.active_j < _LEAST_W * row.busy_s:
+            return
+        self._prior.push(row)
+        self._seen_s += row.duration_s
+        self._watch(row)
+        self._recent.append(row)
+        if len(self._recent) > RECENT:
+            self._keep(self._recent.popleft())
+        models = self._take_in(self._recent)
+        self._expect(models)
+        seen = [self._linear(row) for row in self._recent]
+        self._fit.try_again(observation for observation, _ in seen)
+        self._noise.settle(error for _, error in seen)
+        self._fit.solve(self._indices(models))
+
+    def _watch(self, row: WindowWork) -> None:
+        """Forgets what was learned once rows are lastingly not as expected."""
+        if len(self._recent) < RECENT // 2:
+            return
+        expected_j = self._expected_j(row)
+        if self._noise.changed((row.active_j - expected_j) / self._deviation_j(row, expected_j)):
+            self._fit.forget(_RELEARN_KEEP)
+            for _ in range(len(self._recent) - _RELEARN_ROWS):
+                self._recent.popleft()
+
+    def _keep(self, row: WindowWork) -> None:
+        """A row is not looked at again: it counts as seen with what is known now."""
+        (derivatives, target, precision), _ = self._linear(row)
+        self._fit.replace(derivatives, max(0.0, 1 - row.duration_s / HORIZON_S))
+        self._fit.observe(derivatives, target, precision)
+
+    def _linear(self, row: WindowWork) -> tuple[Observation, float]:
+        """A row as an observation that is linear about the present estimate (a step of Gauss
+        and Newton), and its error, relative to its level, over one second.
+        """
+        estimate = self._fit.estimate
+        bend = estimate[self._bend]
+        drive_w = estimate[self._fixed] + self._own_w(row)
+        steep = slope(drive_w, bend)
+        derivatives = [
+            (self._fixed, row.busy_s * steep),
+            (self._bend, row.busy_s * bend_slope(drive_w, bend)),
+        ]
+        for model, work in row.work.items():
+            own = zip(self._own.get(model, ()), work, strict=False)
+            derivatives += [(i, steep * tokens) for i, tokens in own if tokens > _LEAST_TOKENS]
+        expected_j = row.busy_s * saturated(drive_w, bend)
+        off_j = row.active_j - expected_j
+        deviation_j = self._deviation_j(row, expected_j)
+        robust = min(1.0, OUTLIER * deviation_j / abs(off_j)) if off_j else 1.0
+        target = off_j + sum(value * estimate[i] for i, value in derivatives)
+        error = self._noise.relative * off_j / deviation_j
+        return (derivatives, target, robust / deviation_j**2), error
+
+    def _expected_j(self, row: WindowWork) -> float:
+        drive_w = self._fit.estimate[self._fixed] + self._own_w(row)
+        return row.busy_s * saturated(drive_w, self._fit.estimate[self._bend])
+
+    def _expect(self, models: Sequence[str]) -> None:
+        self._fit.expect(self._bend, *self._prior.bend)
+        for model in models:
+            expected = self._prior.own(model)
+            if expected:
+                for i, value in zip(self._own[model], expected, strict=True):
+                    self._fit.expect(i, *value)
+
+    def _deviation_j(self, row: WindowWork, expected_j: float) -> float:
+        level_j = row.idle_j + max(expected_j, 0.5 * row.active_j)
+        noise_j = self._noise.deviation_j(level_j, row.duration_s)
+        # A sensor that samples a part of the time may see all of a stretch that was partly
+        # busy as busy, or none: the variance of that is at most p (1 - p).
+        part = min(1.0, row.busy_s / row.duration_s)
+        return math.hypot(noise_j, math.sqrt(part * (1 - part)) * row.active_j)
+
+    def _own_w(self, window: WindowWork) -> float:
+        own_j = sum(work.times(self.price_j(model)) for model, work in window.work.items())
+        return max(0.0, own_j) / window.busy_s
+
+    def _take_in(self, rows: Iterable[WindowWork]) -> list[str]:
+        """The models in rows that weights are learned for; new ones are taken in."""
+        models = dict.fromkeys(model for row in rows for model in row.work)
+        for model in models:
+            if model not in self._own and len(self._own) < MOST_MODELS:
+                self._own[model] = [self._fit.add() for _ in NO_WORK]
+        return [model for model in models if model in self._own]
+
+    def _indices(self, models: Sequence[str]) -> list[int]:
+        return [self._fixed, self._bend, *(i for model in models for i in self._own[model])]
+
+    def state(self) -> dict[str, Any]:
+        """What was learned, as plain values that JSON can hold.
+
+        The latest rows are taken as seen for good.
+        """
+        while self._recent:
+            self._keep(self._recent.popleft())
+        self._fit.try_again(())
+        return {
+            "fit": self._fit.state(),
+            "own": {model: list(indices) for model, indices in self._own.items()},
+            "prior": self._prior.state(),
+            "noise": self._noise.relative,
+            "seen_s": self._seen_s,
+        }
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> WorkModel:
+        """The model that ``state`` was taken from."""
+        model = cls()
+        model._fit = RecursiveFit.from_state(state["fit"])
+        model._own = {name: list(map(int, indices)) for name, indices in state["own"].items()}
+        model._prior = Prior.from_state(state["prior"])
+        model._noise.relative = float(state["noise"])
+        model._seen_s = float(state["seen_s"])
+        return model

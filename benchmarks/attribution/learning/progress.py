@@ -1,0 +1,150 @@
+"""How much of a request's work has been done by now, told or expected.
+
+A request that tells its tokens at its end has been working all along. Until it tells, it
+goes at its model's usual pace; what it then tells corrects what it was charged with.
+"""
+
+from __future__ import annotations
+
+from benchmarks.attribution.learning.pace import Pace
+from benchmarks.attribution.learning.prompts import FirstToken
+from benchmarks.attribution.learning.work import NO_WORK, Work
+
+_OVERDUE = 2.0
+"""A first token that takes this many times the usual is taken not to be told as it comes."""
+
+
+class Progress:
+    """One request's work.
+
+    Args:
+        pace: its model's.
+        start_s: when it started, monotonic.
+
+    Attributes:
+        corrections: what it told that it had done before and was not expected to have
+            (negative where more was expected), so that it is not taken for new work.
+    """
+
+    __slots__ = (
+        "_ended_s",
+        "_first",
+        "_first_s",
+        "_last_s",
+        "_last_tokens",
+        "_last_took_s",
+        "_output",
+        "_pace",
+        "_told_prompt",
+        "corrections",
+        "start_s",
+        "worked",
+        "worked_off_s",
+    )
+
+    def __init__(self, pace: Pace, start_s: float) -> None:
+        self._pace = pace
+        self.start_s = start_s
+        self.worked = 0.0
+        self.worked_off_s: float | None = None
+        self.corrections = NO_WORK
+        self._told_prompt: float | None = None
+        self._output = 0.0
+        self._first: FirstToken | None = None
+        self._first_s: float | None = None
+        self._ended_s: float | None = None
+        # The last time that it told of output: when, of how much, and how long that took.
+        self._last_s = self._last_took_s = self._last_tokens = 0.0
+        pace.prompts.join(self, start_s)
+
+    @property
+    def prompt(self) -> float:
+        """Its uncached prompt tokens, told or usual."""
+        return (self._pace.prompt.value or 0.0) if self._told_prompt is None else self._told_prompt
+
+    def tell(self, at_s: float, prompt: int | None = None, output: int = 0) -> None:
+        """It told of tokens.
+
+        Args:
+            at_s: when, monotonic.
+            prompt: more uncached prompt tokens; None: it said nothing of them.
+            output: more output tokens.
+        """
+        before = self.work(at_s) if self._first_s is None else NO_WORK
+        if prompt is not None:
+            self._tell_prompt(prompt)
+        if output:
+            self._tell_output(at_s, output)
+        if before.output:
+            self.corrections = self.corrections.plus(self.work(at_s).minus(before))
+
+    def end(self, at_s: float) -> None:
+        """It ended, and its model's pace learns from it."""
+        self._ended_s = at_s
+        pace, first_s = self._pace, self._first_s
+        pace.prompts.leave(self, at_s)
+        if first_s is None:
+            return
+        streamed = first_s < at_s
+        pace.silent.add(float(not streamed))
+        if not streamed:
+            began_s = self.start_s if self.worked_off_s is None else self.worked_off_s
+            if began_s < at_s:
+                pace.output_rate.add(self._output, at_s - began_s)
+
+    def work(self, at_s: float) -> Work:
+        """All of its work up to ``at_s``; prompts as of the queue's last advance."""
+        prompt = self.prompt
+        if self._first_s is None:
+            done, output = min(self.worked, prompt), self._expected_output(at_s)
+        else:
+            done, output = prompt, self._told_output(at_s)
+        if not done and not output:
+            return NO_WORK
+        return Work(done, output, output * (prompt + output / 2))
+
+    def _tell_prompt(self, prompt: int) -> None:
+        if self._told_prompt is None:
+            self._pace.prompt.add(prompt)
+            self._told_prompt = 0.0
+        self._told_prompt += prompt
+
+    def _tell_output(self, at_s: float, output: int) -> None:
+        if self._first_s is None:
+            self._first_s = at_s
+            if self._overdue(at_s):
+                self._pace.prompts.leave(self, at_s)
+            else:
+                self._first = self._pace.prompts.first_token(self, at_s)
+        elif at_s > self._first_s:
+            if self._first is not None:
+                self._pace.prompts.learn(self._first)
+                self._first = None
+            self._last_took_s = at_s - self._last_s
+            self._pace.output_rate.add(output, self._last_took_s)
+        self._output += output
+        self._last_s, self._last_tokens = at_s, output
+
+    def _told_output(self, at_s: float) -> float:
+        """Tokens told, and of the next as much as the time since the last lets expect."""
+        if self._ended_s is not None or not self._last_took_s:
+            return self._output
+        part = max(0.0, at_s - self._last_s) / self._last_took_s
+        return self._output + self._last_tokens * min(1.0, part)
+
+    def _expected_output(self, at_s: float) -> float:
+        rate = self._pace.output_rate.value
+        if not rate or self.worked_off_s is None:
+            return 0.0
+        if self._ended_s is not None:
+            at_s = min(at_s, self._ended_s)
+        chance = 1.0 if self._overdue(at_s) else self._pace.silent.value or 0.0
+        return max(0.0, rate * (at_s - self.worked_off_s) * chance)
+
+    def _overdue(self, at_s: float) -> bool:
+        """Whether its first token would have been told by now if it told them as they come."""
+        rate = self._pace.output_rate.value
+        if not rate or self.worked_off_s is None:
+            return False
+        usual_s = self.worked_off_s - self.start_s + 1 / rate
+        return at_s - self.start_s > _OVERDUE * usual_s

@@ -1,0 +1,159 @@
+"""When prompts are computed: between a request's start and its first token.
+
+Engines take prompts first come first served, so a request's prompt may be computed long
+after its start, and first tokens come in the order of the starts. Where they do not,
+prompts are taken to be computed side by side.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from typing import Any, NamedTuple, Protocol
+
+from benchmarks.attribution.learning.usual import Ratio
+
+_DISORDERLY = 0.2
+"""Share of first tokens out of order from which prompts are taken to run side by side."""
+
+
+class Prompt(Protocol):
+    """A prompt that waits for its first token.
+
+    Args:
+        start_s: when its request started.
+        worked: tokens of it that are taken to be computed by now.
+        worked_off_s: since when all of it is; None: it is not.
+    """
+
+    start_s: float
+    worked: float
+    worked_off_s: float | None
+
+    @property
+    def prompt(self) -> float:
+        """Its uncached tokens, as far as they are known."""
+        ...
+
+
+class FirstToken(NamedTuple):
+    """What a first token says of the pace of prompts, one after the other or side by side."""
+
+    tokens: float
+    since_start_s: float
+    serial_tokens: float
+    serial_s: float
+    alone: bool
+    in_order: bool
+
+
+class PromptQueue:
+    """The prompts of one model, in the order of their starts."""
+
+    def __init__(self) -> None:
+        self._waiting: dict[Prompt, None] = {}
+        self._at_s = -math.inf
+        self._last_first_s = -math.inf
+        self._serial_rate, self._parallel_rate, self._disorder = Ratio(), Ratio(), Ratio()
+
+    @property
+    def serial(self) -> bool:
+        """Whether prompts are computed one after the other."""
+        return (self._disorder.value or 0.0) < _DISORDERLY
+
+    @property
+    def rate(self) -> float | None:
+        """Prompt tokens per second, of all requests or of each; None: not known yet."""
+        return (self._serial_rate if self.serial else self._parallel_rate).value
+
+    def join(self, prompt: Prompt, at_s: float) -> None:
+        """A request starts. While no rate is known, its prompt is taken to be done at once."""
+        self.advance(at_s)
+        self._waiting[prompt] = None
+        if self.rate is None:
+            self._work(prompt, math.inf)
+
+    def leave(self, prompt: Prompt, at_s: float) -> None:
+        """A request has ended, or was found to tell nothing until it ends."""
+        self.advance(at_s)
+        self._waiting.pop(prompt, None)
+
+    def first_token(self, prompt: Prompt, at_s: float) -> FirstToken:
+        """A request's first token came: its prompt is done, and those before it.
+
+        Returns:
+            What ``learn`` learns from it, once it is sure that it was one.
+        """
+        self.advance(at_s)
+        ahead = self._overtaken(prompt)
+        first = ahead[0] if ahead else prompt
+        seen = FirstToken(
+            tokens=prompt.prompt,
+            since_start_s=at_s - prompt.start_s,
+            serial_tokens=prompt.prompt + sum(other.prompt for other in ahead),
+            serial_s=at_s - max(first.start_s, self._last_first_s),
+            alone=len(self._waiting) <= 1,
+            in_order=not ahead,
+        )
+        self._last_first_s = at_s
+        for done in [*(ahead if self.serial else ()), prompt]:
+            self._waiting.pop(done, None)
+            self._work(done, math.inf)
+        return seen
+
+    def learn(self, seen: FirstToken) -> None:
+        """Learns how fast prompts are computed."""
+        if not seen.alone:
+            self._disorder.add(float(not seen.in_order))
+        if seen.tokens and seen.serial_s > 0:
+            self._parallel_rate.add(seen.tokens, seen.since_start_s)
+            self._serial_rate.add(seen.serial_tokens, seen.serial_s)
+
+    def advance(self, at_s: float) -> None:
+        """Works prompts off at the usual rate, up to ``at_s``."""
+        if at_s <= self._at_s:
+            return
+        passed_s, self._at_s = at_s - self._at_s, at_s
+        rate, serial = self.rate, self.serial
+        tokens = math.inf if rate is None else passed_s * rate
+        for prompt in self._waiting:
+            taken = self._work(prompt, tokens)
+            tokens -= taken if serial else 0.0
+            if tokens <= 0:
+                break
+
+    def _overtaken(self, prompt: Prompt) -> list[Prompt]:
+        """Those before ``prompt`` that are not done; the others before it are dropped."""
+        ahead: list[Prompt] = []
+        done: list[Prompt] = []
+        for other in self._waiting:
+            if other is prompt:
+                break
+            (ahead if other.worked_off_s is None else done).append(other)
+        for other in done:
+            del self._waiting[other]
+        return ahead
+
+    def _work(self, prompt: Prompt, most: float) -> float:
+        """Works on one prompt, on ``most`` tokens at most; returns how many it took."""
+        taken = max(0.0, min(most, prompt.prompt - prompt.worked))
+        prompt.worked += taken
+        if prompt.worked >= prompt.prompt and prompt.worked_off_s is None:
+            prompt.worked_off_s = self._at_s
+        return taken
+
+    def state(self) -> dict[str, Any]:
+        """What was learned, as plain values."""
+        return {name: [ratio.total, ratio.over] for name, ratio in self._ratios().items()}
+
+    def restore(self, state: Mapping[str, Any]) -> None:
+        """Takes up what ``state`` gave."""
+        for name, ratio in self._ratios().items():
+            ratio.total, ratio.over = map(float, state[name])
+
+    def _ratios(self) -> dict[str, Ratio]:
+        return {
+            "serial_rate": self._serial_rate,
+            "parallel_rate": self._parallel_rate,
+            "disorder": self._disorder,
+        }

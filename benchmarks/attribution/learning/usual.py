@@ -1,0 +1,26 @@
+"""What is usual: a ratio of two sums that forgets."""
+
+from __future__ import annotations
+
+_MEMORY = 100.0
+"""How many requests what is usual is a mean over, weighted by their age."""
+
+
+class Ratio:
+    """A ratio of sums over the last hundred or so."""
+
+    __slots__ = ("over", "total")
+
+    def __init__(self, total: float = 0.0, over: float = 0.0) -> None:
+        self.total, self.over = total, over
+
+    def add(self, value: float, over: float = 1.0) -> None:
+        """Adds ``value`` to the sum above and ``over`` to the one below."""
+        keep = 1 - 1 / _MEMORY
+        self.total = keep * self.total + value
+        self.over = keep * self.over + over
+
+    @property
+    def value(self) -> float | None:
+        """The ratio; None where there is none yet."""
+        return self.total / self.over if self.over > 0 else None

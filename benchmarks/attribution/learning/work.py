@@ -1,0 +1,77 @@
+"""The work of requests, in tokens, as far as it is known."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Work(NamedTuple):
+    """Tokens that were computed, or the joules that one of each takes.
+
+    Args:
+        prompt: uncached prompt tokens.
+        output: output tokens.
+        context: sum over the output tokens of the tokens before each.
+    """
+
+    prompt: float = 0.0
+    output: float = 0.0
+    context: float = 0.0
+
+    def plus(self, other: Work) -> Work:
+        """The sum of both."""
+        return Work(self[0] + other[0], self[1] + other[1], self[2] + other[2])
+
+    def minus(self, other: Work) -> Work:
+        """What this has more than the other; may be negative."""
+        return Work(self[0] - other[0], self[1] - other[1], self[2] - other[2])
+
+    def times(self, price: Work) -> float:
+        """The joules of this work at a price per token."""
+        return self[0] * price[0] + self[1] * price[1] + self[2] * price[2]
+
+
+NO_WORK = Work()
+
+
+class WindowWork(NamedTuple):
+    """What was done on a device in a window, or in several put together.
+
+    Args:
+        duration_s: its length.
+        busy_s: for how long any request was in flight in it.
+        active_j: the active energy that requests caused.
+        idle_j: the idle energy in it; a sensor's error is relative to both together.
+        work: the requests' work, by model.
+        requests_s: the integral of the number in flight, by model.
+    """
+
+    duration_s: float
+    busy_s: float
+    active_j: float
+    idle_j: float
+    work: Mapping[str, Work]
+    requests_s: Mapping[str, float]
+
+    @property
+    def concurrency(self) -> float:
+        """Mean number in flight while any was."""
+        return sum(self.requests_s.values()) / self.busy_s if self.busy_s else 0.0
+
+    def plus(self, other: WindowWork) -> WindowWork:
+        """Both windows together."""
+        work = dict(self.work)
+        for model, more in other.work.items():
+            work[model] = work.get(model, NO_WORK).plus(more)
+        requests_s = dict(self.requests_s)
+        for model, more_s in other.requests_s.items():
+            requests_s[model] = requests_s.get(model, 0.0) + more_s
+        return WindowWork(
+            self.duration_s + other.duration_s,
+            self.busy_s + other.busy_s,
+            self.active_j + other.active_j,
+            self.idle_j + other.idle_j,
+            work,
+            requests_s,
+        )

@@ -1,0 +1,151 @@
+"""When requests' tokens are taken to be computed."""
+
+from __future__ import annotations
+
+import pytest
+from benchmarks.attribution.learning.pace import Pace
+from benchmarks.attribution.learning.progress import Progress
+from benchmarks.attribution.learning.work import NO_WORK
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+def serve(
+    pace: Pace, at_s: float, prompt: int = 100, output: int = 10, rate: float = 1000.0
+) -> float:
+    """One request that streams, its prompt at ``rate`` tokens a second; returns its end."""
+    progress = Progress(pace, at_s)
+    progress.tell(at_s, prompt=prompt)
+    for step in range(output):
+        told_s = at_s + prompt / rate + step * 0.02
+        progress.tell(told_s, output=1)
+    progress.end(told_s)
+    return told_s
+
+
+def test_prompt_is_worked_off_at_the_learned_rate() -> None:
+    """Half-way to the expected first token, half of the prompt is done; then all of it."""
+    pace = Pace()
+    at_s = 0.0
+    for _ in range(5):
+        at_s = serve(pace, at_s) + 1
+    progress = Progress(pace, at_s)
+    progress.tell(at_s, prompt=400)
+    pace.prompts.advance(at_s + 0.2)
+    assert progress.work(at_s + 0.2).prompt == pytest.approx(200)
+    pace.prompts.advance(at_s + 9)
+    assert progress.work(at_s + 9).prompt == 400
+
+
+def test_prompts_are_taken_in_turn() -> None:
+    """Where first tokens come in order, the second prompt waits for the first."""
+    pace = Pace()
+    at_s = 0.0
+    for _ in range(5):
+        at_s = serve(pace, at_s) + 1
+    first, second = Progress(pace, at_s), Progress(pace, at_s)
+    for progress in (first, second):
+        progress.tell(at_s, prompt=300)
+    pace.prompts.advance(at_s + 0.3)
+    assert first.work(at_s + 0.3).prompt == pytest.approx(300)
+    assert second.work(at_s + 0.3).prompt == pytest.approx(0, abs=1e-6)
+    first.tell(at_s + 0.35, output=1)
+    pace.prompts.advance(at_s + 0.5)
+    assert second.work(at_s + 0.5).prompt == pytest.approx(200)
+
+
+def test_prompts_run_side_by_side_where_first_tokens_are_out_of_order() -> None:
+    """Where long prompts are overtaken by short ones, each is worked off at its own rate."""
+    pace = Pace()
+    assert pace.prompts.serial
+    at_s = 0.0
+    for _ in range(10):
+        long, short = Progress(pace, at_s), Progress(pace, at_s)
+        long.tell(at_s, prompt=1000)
+        short.tell(at_s, prompt=100)
+        for progress, first_s in ((short, 0.1), (long, 1.0)):
+            progress.tell(at_s + first_s, output=1)
+            progress.tell(at_s + first_s + 0.02, output=1)
+            progress.end(at_s + first_s + 0.02)
+        at_s += 3
+    assert not pace.prompts.serial
+    long, other = Progress(pace, at_s), Progress(pace, at_s)
+    long.tell(at_s, prompt=1000)
+    other.tell(at_s, prompt=1000)
+    pace.prompts.advance(at_s + 0.5)
+    assert long.work(at_s + 0.5).prompt == pytest.approx(other.work(at_s + 0.5).prompt)
+
+
+def test_silent_request_goes_at_the_usual_rate() -> None:
+    """A request that tells at its end is taken to work all along, and then corrected."""
+    pace = Pace()
+    for start_s in range(0, 100, 10):
+        silent = Progress(pace, float(start_s))
+        silent.tell(start_s + 5.0, prompt=10, output=100)
+        silent.end(start_s + 5.0)
+    progress = Progress(pace, 200.0)
+    pace.prompts.advance(202.0)
+    assert progress.work(202.0).output == pytest.approx(40, rel=0.05)
+    progress.tell(203.0, prompt=10, output=90)
+    progress.end(203.0)
+    assert progress.work(203.0).output == 90
+    assert progress.corrections.output == pytest.approx(30, rel=0.05)
+
+
+def test_request_that_never_tells_has_no_work_until_a_pace_is_known() -> None:
+    """With nothing told by any request of a model, there is no work to charge."""
+    pace = Pace()
+    progress = Progress(pace, 0.0)
+    pace.prompts.advance(5.0)
+    progress.end(5.0)
+    assert progress.work(5.0) == NO_WORK
+
+
+def test_next_token_is_under_way_before_it_is_told() -> None:
+    """Between two tokens, work goes on; it never runs more than one telling ahead."""
+    progress = Progress(Pace(), 0.0)
+    for at_s in (1.0, 1.1, 1.2):
+        progress.tell(at_s, output=1)
+    assert progress.work(1.25).output == pytest.approx(3.5)
+    assert progress.work(9.0).output == 4
+
+
+@given(
+    st.lists(
+        st.tuples(st.floats(0, 2), st.none() | st.integers(0, 500), st.integers(0, 50)), max_size=12
+    ),
+    st.booleans(),
+)
+def test_all_that_was_told_is_counted_in_the_end(
+    tells: list[tuple[float, int | None, int]], tell_after_end: bool
+) -> None:
+    """Whatever the order and the gaps, an ended request's work is what it told, once."""
+    pace = Pace()
+    serve(pace, 0.0)
+    progress = Progress(pace, 10.0)
+    at_s = 10.0
+    for gap_s, prompt, output in tells:
+        at_s += gap_s
+        pace.prompts.advance(at_s)
+        progress.tell(at_s, prompt, output)
+    if tell_after_end:
+        progress.end(at_s)
+        progress.tell(at_s + 1, 7, 3)
+    else:
+        progress.end(at_s)
+    told = sum(output for *_, output in tells) + 3 * tell_after_end
+    if told:
+        assert progress.work(at_s + 2).output == told
+        prompts = [prompt for _, prompt, _ in tells if prompt is not None] + [7] * tell_after_end
+        if prompts:
+            assert progress.work(at_s + 2).prompt == sum(prompts)
+
+
+def test_pace_survives_a_restart() -> None:
+    """A pace taken from its state expects what the first one expected."""
+    pace = Pace()
+    for start_s in range(5):
+        serve(pace, float(start_s))
+    again = Pace.from_state(pace.state())
+    assert again.state() == pace.state()
+    assert again.prompts.rate == pytest.approx(1000, rel=1e-6)
