@@ -19,6 +19,8 @@ PURE = (
     "footprint",
     "idle",
     "levels",
+    "notes",
+    "owners",
     "settlement",
     "splitting",
     "stakes",

@@ -351,3 +351,11 @@ def test_a_bad_setting_is_told_where_the_function_is_decorated(
     monkeypatch.setenv("INFERPRINT_PUE", "0.2")
     with pytest.raises(inferprint.ConfigError, match="pue="):
         inferprint.track()
+
+
+def test_a_flush_does_not_wait_for_requests_in_flight() -> None:
+    """They have not ended: it is done as soon as their starts are known."""
+    with live() as tracker, tracker.request("m"):
+        began_s = time.monotonic()
+        assert tracker.flush(timeout=20.0)
+        assert time.monotonic() - began_s < 5.0

@@ -25,14 +25,15 @@ from itertools import groupby
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
-from inferprint import flags
 from inferprint.idle import QUIET_BUSY_SHARE, IdlePower
 from inferprint.levels import Level
+from inferprint.notes import Notes
+from inferprint.owners import Owners
 from inferprint.records import Device, DeviceBalance, Provenance
 from inferprint.splitting import Split, split_window
-from inferprint.stakes import ARRIVE, END, RESUME, Stake
+from inferprint.stakes import ARRIVE, END, PAUSE, RESUME, Stake
 from inferprint.standing import IdlePolicy
-from inferprint.timeline import PARTS, Mark, State
+from inferprint.timeline import PARTS, Mark, Span, State
 from inferprint.units import NS_PER_S, seconds
 from inferprint.weights import Weights, WindowWork
 from inferprint.windows import Window
@@ -41,8 +42,6 @@ if TYPE_CHECKING:
     from inferprint.books import Account
 
 _time_of = itemgetter(0)
-
-SHORT = frozenset({flags.SHORT})
 
 
 @dataclass(slots=True)
@@ -71,40 +70,6 @@ class Earned(NamedTuple):
     active_j: float
     idle_j: float
     standing_j: float
-
-
-@dataclass(slots=True)
-class Span:
-    """The requests' time line over one window of one device.
-
-    Args:
-        start, end: its state at the window's two ends.
-        marks: the events in between.
-    """
-
-    start: State
-    end: State
-    marks: Sequence[Mark]
-
-    @property
-    def length_ns(self) -> int:
-        """From the start to the end."""
-        return self.end.at_ns - self.start.at_ns
-
-    @property
-    def quiet_ns(self) -> int:
-        """Time in which no request was in flight."""
-        return self.end.quiet_ns - self.start.quiet_ns
-
-    @property
-    def busy_ns(self) -> int:
-        """Time in which one was."""
-        return self.length_ns - self.quiet_ns
-
-    @property
-    def visits(self) -> int:
-        """Requests in flight at the start, and those that came in."""
-        return self.start.running + sum(mark[1] <= RESUME for mark in self.marks)
 
 
 class Ledger:
@@ -138,19 +103,15 @@ class Ledger:
         self._totals = Totals()
         self._active = Level()
         self._idle = Level()
-        # Windows so far, those of known energy, those before the last, and the last ones that
-        # were modelled and that were shared or only partly busy.
-        self._windows = self._known_windows = self._known_before = 0
-        self._modelled_last = self._prorated_last = 0
-        self._said_last: dict[str, int] = {}
-        self._owners: dict[Stake, Account] = {}
+        self._notes = Notes(device)
+        self._owners = Owners(place)
         # Active watts of the requests together, when last there were any.
         self._busy_w: float | None = None
 
     @property
     def owners(self) -> Sequence[Account]:
         """The requests in flight that own their thread, at the last window's end."""
-        return list(self._owners.values())
+        return self._owners.accounts
 
     def open(self, marks: Sequence[Mark], state: State) -> Iterator[Account]:
         """The first reading of the device.
@@ -162,12 +123,11 @@ class Ledger:
         Yields:
             The requests that ended before it, of which this device knows nothing.
         """
-        self._windows += 1
+        self._notes.begin()
         self.cursor += len(marks)
         self.state = state
-        self._prorated_last = self._windows
         if self.weights.owns_threads:
-            self._cpu_times(marks, {})
+            self._owners.cpu_times(marks, {})
         yield from self._move(Span(state, state, marks), 0.0, 0.0)
 
     def close(
@@ -191,11 +151,10 @@ class Ledger:
             The requests that ended in it.
         """
         span = Span(self.state or end.at(window.start_ns), end, marks)
-        self._windows += 1
         self.cursor += len(marks)
         self._observe_idle(window, span)
         split = split_window(window, span.busy_ns, span.quiet_ns, self.idle.watts)
-        self._note(window, span)
+        self._notes.add(window, span, self.idle.flag)
         self._book(window, split, span)
         self._charge_standing(split, span)
         yield from self._share(window, split, span, cpu_ns or {})
@@ -228,43 +187,26 @@ class Ledger:
 
     def said(self, stake: Stake) -> frozenset[str]:
         """The flags of the device and of the windows that a request has touched so far."""
-        if stake.said is not None:
-            return stake.said
-        said = self.device.flags
-        for flag, last in self._said_last.items():
-            if last >= stake.first_window:
-                said = said | {flag}
-        return said
+        return self._notes.said(stake)
 
     def provenance_of(self, stake: Stake) -> Provenance:
         """How well the energy of a request is known, up to its end or the last window's."""
-        if stake.provenance is not None:
-            return stake.provenance
-        return self._provenance(stake, self._known_windows)
-
-    def _provenance(self, stake: Stake, known_windows: int) -> Provenance:
-        if not stake.first_window or known_windows <= stake.known_before:
-            return "unknown"
-        if self._modelled_last >= stake.first_window:
-            return "modelled"
-        return "prorated" if self._prorated_last >= stake.first_window else "measured"
+        return self._notes.provenance_of(stake)
 
     def settle(self, stake: Stake) -> Earned:
         """Fixes what is said of a request, which does not change any more; returns what it
         has earned.
         """
-        self._fix(stake, self._known_windows)
+        self._fix(stake)
         return self.earned(stake)
 
     def _finish(self, stake: Stake, at_start: bool) -> None:
         """A request has ended; one that ends as the window begins has no part in it."""
         if stake.provenance is None:
-            self._fix(stake, self._known_before if at_start else self._known_windows)
+            self._fix(stake, before_last=at_start)
 
-    def _fix(self, stake: Stake, known_windows: int) -> None:
-        said = self.said(stake)
-        stake.said = said | SHORT if stake.first_window >= self._windows else said
-        stake.provenance = self._provenance(stake, known_windows)
+    def _fix(self, stake: Stake, before_last: bool = False) -> None:
+        self._notes.fix(stake, before_last)
         if stake.provenance == "unknown":
             # Nothing is known of it, so it is not charged for waiting either.
             self._totals.standing_charged_j -= stake.standing_j
@@ -312,25 +254,11 @@ class Ledger:
         elif (window.busy_s or 0.0) <= limit_s:
             self.idle.observe(power_w, window.duration_s)
 
-    def _note(self, window: Window, span: Span) -> None:
-        """Remembers what the receipts of the requests in this window must say."""
-        said = set(window.flags)
-        self._known_before = self._known_windows
-        if window.energy_j is not None and not window.gap:
-            self._known_windows += 1
-            self.provenance = window.provenance
-            if window.provenance == "modelled":
-                self._modelled_last = self._windows
-            self.power_w = window.energy_j / window.duration_s
-            said.update({self.idle.flag} if self.idle.flag else ())
-        for flag in said:
-            self._said_last[flag] = self._windows
-        whole = window.energy_j is not None and not window.gap and not span.quiet_ns
-        if not whole or span.visits != 1 or window.provenance == "prorated":
-            self._prorated_last = self._windows
-
     def _book(self, window: Window, split: Split, span: Span) -> None:
         totals = self._totals
+        if window.energy_j is not None and not window.gap:
+            self.provenance = window.provenance
+            self.power_w = window.energy_j / window.duration_s
         totals.measured_j += window.energy_j or 0.0
         totals.other_j += split.other_j
         totals.unattributed_j += split.unattributed_j
@@ -343,13 +271,16 @@ class Ledger:
         """Puts the idle energy of quiet time into the pool, and lets arrivals draw on it."""
         joules_per_ns = split.idle_j / span.length_ns if span.length_ns else 0.0
         pooled_ns = span.start.quiet_ns
-        arrivals = [mark for mark in span.marks if mark[1] == ARRIVE] if self._policy.draws else []
+        marks = span.marks if self._policy.draws else ()
+        arrivals = [mark for mark in marks if mark[1] == ARRIVE]
+        paused_ns = {mark[0] for mark in marks if mark[1] == PAUSE}
         for at_ns, group in groupby(arrivals, key=_time_of):
             together = list(group)
             quiet_ns, running = together[0][6], together[0][8]
             self._pool(joules_per_ns * (quiet_ns - pooled_ns))
             pooled_ns = quiet_ns
-            self._draw(at_ns, together, after_quiet=not running)
+            # A child that takes over from its parent ends no quiet.
+            self._draw(at_ns, together, after_quiet=not running and at_ns not in paused_ns)
         self._pool(joules_per_ns * (span.end.quiet_ns - pooled_ns))
         if not self._policy.shares_idle:
             self._totals.pool_j += joules_per_ns * span.busy_ns
@@ -371,7 +302,7 @@ class Ledger:
     ) -> Iterator[Account]:
         """Gives the requests their shares of what is active and of what is idle."""
         own_threads = self.weights.owns_threads
-        cpu_s = self._cpu_times(span.marks, cpu_ns) if own_threads else {}
+        cpu_s = self._owners.cpu_times(span.marks, cpu_ns) if own_threads else {}
         active_per_ns = self._weigh(window, split.requests_j, span, cpu_s)
         idle_per_ns = 0.0
         if self._policy.shares_idle and span.length_ns:
@@ -401,25 +332,6 @@ class Ledger:
             self._totals.active_j += requests_j * own / weight
         return requests_j * shares.shared / weight / NS_PER_S
 
-    def _cpu_times(
-        self, marks: Sequence[Mark], cpu_ns: Mapping[Account, int]
-    ) -> dict[Stake, float]:
-        """CPU seconds in this window of the threads that requests own."""
-        used = dict.fromkeys(self._owners, 0.0)
-        for _, kind, account, clock_ns, *_ in marks:
-            stake = account.stakes[self._place]
-            if kind <= RESUME and clock_ns is not None:
-                self._owners[stake] = account
-                stake.cpu_from_ns = clock_ns
-                used.setdefault(stake, 0.0)
-            elif kind > RESUME and self._owners.pop(stake, None) is not None:
-                _count_cpu(stake, clock_ns, used)
-        for account, clock_ns in cpu_ns.items():
-            stake = account.stakes[self._place]
-            if stake in self._owners:
-                _count_cpu(stake, clock_ns, used)
-        return used
-
     def _move(self, span: Span, active_per_ns: float, idle_per_ns: float) -> Iterator[Account]:
         """Lets requests in and out of the shares, each at its instant; yields the ended."""
         share_from, pool_from = span.start.share, span.start.pool
@@ -430,7 +342,7 @@ class Ledger:
             active_j = active_per_ns * ((pool - pool_from) / PARTS if own_threads else share_ns)
             if kind <= RESUME:
                 if kind == ARRIVE:
-                    self._arrive(stake, at_ns >= span.end.at_ns)
+                    self._notes.arrive(stake, at_ns >= span.end.at_ns)
                 stake.pooled = cpu_ns is None or not own_threads
                 self._enter(stake, active_j, idle_per_ns * share_ns)
             elif stake.running:
@@ -438,11 +350,6 @@ class Ledger:
             if kind >= END:
                 self._finish(stake, at_ns <= span.start.at_ns)
                 yield account
-
-    def _arrive(self, stake: Stake, at_end: bool) -> None:
-        # One that comes as the window closes has no part in it.
-        stake.first_window = self._windows + at_end
-        stake.known_before = self._known_windows if at_end else self._known_before
 
     def _enter(self, stake: Stake, active_j: float, idle_j: float) -> None:
         stake.running = True
@@ -459,9 +366,3 @@ class Ledger:
             earned_j = self._active.leave(active_j, stake.active_entry)
             stake.active_j += earned_j
             self._totals.active_j += earned_j
-
-
-def _count_cpu(stake: Stake, clock_ns: int | None, used: dict[Stake, float]) -> None:
-    if clock_ns is not None and stake.cpu_from_ns is not None:
-        used[stake] += seconds(max(0, clock_ns - stake.cpu_from_ns))
-        stake.cpu_from_ns = clock_ns

@@ -182,6 +182,7 @@ class Engine:
             self.books.give_up(now_ns - self._patience_ns())
             self._bound_backlog()
             settled = self._settle()
+            self.lock.notify_all()
         yield from self._hand_over(settled)
 
     def _open_ledgers(self) -> Iterator[None]:

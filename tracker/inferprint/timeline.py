@@ -9,7 +9,8 @@ flight: a start and an end cost the same with ten of them as with ten thousand.
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -67,6 +68,40 @@ class State(NamedTuple):
             self.running,
             self.pooled,
         )
+
+
+@dataclass(slots=True)
+class Span:
+    """The requests' time line over one window of one device.
+
+    Args:
+        start, end: its state at the window's two ends.
+        marks: the events in between.
+    """
+
+    start: State
+    end: State
+    marks: Sequence[Mark]
+
+    @property
+    def length_ns(self) -> int:
+        """From the start to the end."""
+        return self.end.at_ns - self.start.at_ns
+
+    @property
+    def quiet_ns(self) -> int:
+        """Time in which no request was in flight."""
+        return self.end.quiet_ns - self.start.quiet_ns
+
+    @property
+    def busy_ns(self) -> int:
+        """Time in which one was."""
+        return self.length_ns - self.quiet_ns
+
+    @property
+    def visits(self) -> int:
+        """Requests in flight at the start, and those that came in."""
+        return self.start.running + sum(mark[1] <= RESUME for mark in self.marks)
 
 
 class Timeline:
