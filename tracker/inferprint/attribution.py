@@ -301,6 +301,8 @@ class Ledger:
         self, window: Window, split: Split, span: Span, cpu_ns: Mapping[Account, int]
     ) -> Iterator[Account]:
         """Gives the requests their shares of what is active and of what is idle."""
+        if not span.marks and not span.start.running:
+            return  # nobody is there to share
         own_threads = self.weights.owns_threads
         cpu_s = self._owners.cpu_times(span.marks, cpu_ns) if own_threads else {}
         active_per_ns = self._weigh(window, split.requests_j, span, cpu_s)
