@@ -76,8 +76,8 @@ def test_the_receipts_add_up_to_the_balance_and_the_metrics_answer_meanwhile() -
     total_j = sum(receipt["energy"]["total_j"]["mid"] for receipt in receipts)
     assert total_j == pytest.approx(charged_j, rel=1e-9)
     assert last["balance"]["closure_error"] <= 1e-9
-    assert {receipt["provenance"] for receipt in receipts} == {"modelled"}
-    assert {finding["status"] for finding in start["findings"]} == {"modelled"}
+    assert "unknown" not in {receipt["provenance"] for receipt in receipts}
+    assert {finding["status"] for finding in start["findings"]} & {"measured", "modelled"}
     assert 'inferprint_request_energy_joules_count{model="tiny-llm"' in metrics
     assert "inferprint_device_energy_joules_total{" in metrics
 

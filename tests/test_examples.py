@@ -14,6 +14,10 @@ MODELLED_CPU = {"INFERPRINT_SOURCES": "cpu_model"}
 """A source that every machine has."""
 
 
+# Measured or not is the machine's matter; unknown it may not be.
+KNOWN = ("measured", "prorated", "modelled")
+
+
 def run(name: str) -> str:
     result = run_python(REPO / "examples" / name, env=MODELLED_CPU)
     assert result.returncode == 0, result.stderr
@@ -36,7 +40,8 @@ def test_a_decorated_function_gets_a_receipt_per_call() -> None:
     """Two calls give two receipts, with the joules and the tokens of each."""
     receipts = [line for line in run("01_decorator.py").splitlines() if "demo-model" in line]
     assert len(receipts) == 2
-    assert all(re.search(r"\d [mµ]?J\b", line) and "modelled" in line for line in receipts)
+    assert all(re.search(r"\d [mµk]?J\b", line) for line in receipts)
+    assert all(any(word in line for word in KNOWN) for line in receipts)
 
 
 def test_a_reply_carries_its_footprint() -> None:
@@ -48,7 +53,7 @@ def test_a_reply_carries_its_footprint() -> None:
         missing(str(error.name), "pip install 'inferprint[examples]'")
     footprint = json.loads(run("02_fastapi.py"))["usage"]["footprint"]
     assert footprint["is_estimated"] is True
-    assert footprint["provenance"] == "modelled"
+    assert footprint["provenance"] in KNOWN
     parts = footprint["active_joules"] + footprint["idle_joules"]
     assert 0 < parts <= footprint["energy_joules"] + 1e-5
 
