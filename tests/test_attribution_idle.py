@@ -192,6 +192,13 @@ def test_amortised_charges_a_part_of_what_has_stood() -> None:
     assert books.balance()["gpu:0"].standing_j == pytest.approx(1_000.0 - first)
 
 
+def test_since_last_charges_a_request_and_the_one_that_starts_inside_it_at_once() -> None:
+    """A child that starts at the very instant of its parent ends the quiet stretch with it."""
+    runs = [run(10, 12), run(10, 12, parent=0)]
+    found = shares(runs, *QUIET_THEN_BUSY, policy="since_last", idle_w=100.0)
+    assert [one.standing_j for one in found] == pytest.approx([500.0, 500.0])
+
+
 @given(traffic(), st.sampled_from(["amortised", "since_last"]), usual_watts)
 def test_what_is_charged_and_what_is_not_yet_is_all_that_has_stood(
     runs: list[Run], policy: IdlePolicyName, idle_w: float

@@ -97,7 +97,7 @@ class Broken(SteadySource):
 
 
 def sampler_of() -> Sampler:
-    return Sampler(FakeClock(), 0.1, lambda windows: None, lambda: False)
+    return Sampler(FakeClock(), 0.1, lambda windows: False, lambda: False)
 
 
 def test_a_fault_is_logged_once_and_counted_each_time(caplog: pytest.LogCaptureFixture) -> None:
@@ -144,7 +144,7 @@ def test_a_fault_s_kind_is_ours_or_its_class() -> None:
 def test_a_device_is_read_from_one_source(second: str) -> None:
     """Two sources with the same device would count it twice: the second is left out."""
     clock = FakeClock()
-    sampler = Sampler(clock, 0.1, lambda windows: None, lambda: False)
+    sampler = Sampler(clock, 0.1, lambda windows: False, lambda: False)
     complete = sampler.open([FakeSource(clock), FakeSource(clock, second)], on_steps=False)
     assert complete == (second == "gpu:1")
     assert len(sampler.lanes) == (2 if complete else 1)

@@ -31,7 +31,7 @@ from inferprint.notes import Notes
 from inferprint.owners import Owners
 from inferprint.records import Device, DeviceBalance, Provenance
 from inferprint.splitting import Split, split_window
-from inferprint.stakes import ARRIVE, END, PAUSE, RESUME, Stake
+from inferprint.stakes import ARRIVE, END, RESUME, Stake
 from inferprint.standing import IdlePolicy
 from inferprint.timeline import PARTS, Mark, Span, State
 from inferprint.units import NS_PER_S, seconds
@@ -271,19 +271,26 @@ class Ledger:
         """Puts the idle energy of quiet time into the pool, and lets arrivals draw on it."""
         joules_per_ns = split.idle_j / span.length_ns if span.length_ns else 0.0
         pooled_ns = span.start.quiet_ns
-        marks = span.marks if self._policy.draws else ()
-        arrivals = [mark for mark in marks if mark[1] == ARRIVE]
-        paused_ns = {mark[0] for mark in marks if mark[1] == PAUSE}
-        for at_ns, group in groupby(arrivals, key=_time_of):
-            together = list(group)
-            quiet_ns, running = together[0][6], together[0][8]
-            self._pool(joules_per_ns * (quiet_ns - pooled_ns))
-            pooled_ns = quiet_ns
-            # A child that takes over from its parent ends no quiet.
-            self._draw(at_ns, together, after_quiet=not running and at_ns not in paused_ns)
+        if span.marks and self._policy.draws:
+            pooled_ns = self._let_draw(span, joules_per_ns)
         self._pool(joules_per_ns * (span.end.quiet_ns - pooled_ns))
         if not self._policy.shares_idle:
             self._totals.pool_j += joules_per_ns * span.busy_ns
+
+    def _let_draw(self, span: Span, joules_per_ns: float) -> int:
+        """Lets arrivals draw on the pool as it fills; returns up to which quiet time it did."""
+        pooled_ns = span.start.quiet_ns
+        for at_ns, group in groupby(span.marks, key=_time_of):
+            together = list(group)
+            arrivals = [mark for mark in together if mark[1] == ARRIVE]
+            if arrivals:
+                # As it was just before all that happens at this instant: a child that takes
+                # over from its parent ends no quiet, one that starts together with it does.
+                quiet_ns, running = together[0][6], together[0][8]
+                self._pool(joules_per_ns * (quiet_ns - pooled_ns))
+                pooled_ns = quiet_ns
+                self._draw(at_ns, arrivals, after_quiet=not running)
+        return pooled_ns
 
     def _pool(self, joules: float) -> None:
         self._totals.pool_j += joules

@@ -63,6 +63,8 @@ class Books:
         self._in_order = list(ledgers)
         self._timeline = Timeline()
         self._told: list[Event] = []
+        # Devices that have been read.
+        self._begun = 0
         self._ended: deque[Account] = deque()
         self._settled: list[Account] = []
 
@@ -152,6 +154,7 @@ class Books:
         """A device was read for the first time; iterated over as for ``close``."""
         self._advance(at_ns)
         ledger = self.ledgers[device_id]
+        self._begun += ledger.state is None
         for account in ledger.open(*self._timeline.read(ledger.cursor, at_ns)):
             self._end_stake(ledger, account)
             yield
@@ -171,6 +174,18 @@ class Books:
             self._end_stake(ledger, account)
             yield
 
+    @property
+    def begun(self) -> bool:
+        """Whether every device has been read."""
+        return self._begun == len(self._in_order)
+
+    @property
+    def held(self) -> int:
+        """Events that are kept, because a device's window with them has not closed, or may
+        not have.
+        """
+        return self._timeline.held
+
     def backlog(self, device_id: str) -> int:
         """Events that wait for a window of this device to close."""
         return self._timeline.unread(self.ledgers[device_id].cursor)
@@ -179,6 +194,11 @@ class Books:
     def running(self) -> int:
         """Requests in flight, by what was told so far."""
         return self._timeline.state.running + sum(STEP[event[1]] for event in self._told)
+
+    @property
+    def busy(self) -> bool:
+        """Whether a request is in flight, or has ended and is not settled."""
+        return bool(self.running or self._ended)
 
     # ---- settlement ----------------------------------------------------------------------
 

@@ -8,7 +8,9 @@ steps are longer than the window, so that once a second has been seen, only seco
 from __future__ import annotations
 
 from collections import deque
+from collections.abc import Collection
 from math import fsum
+from operator import itemgetter
 
 from inferprint import flags
 from inferprint.records import Device
@@ -19,6 +21,8 @@ CONFIRM_S = 1.0
 SAME_LEVEL = 0.1
 # Above this share of the device's capacity in use by anybody, a window is not quiet.
 QUIET_BUSY_SHARE = 0.05
+
+_joules_of, _seconds_of = itemgetter(0), itemgetter(1)
 
 
 class IdlePower:
@@ -51,9 +55,10 @@ class IdlePower:
             return
         recent = self._quiet
         recent.add(power_w, duration_s)
-        if self._confirmed and not (recent.whole and (recent.steady or self._is(recent.mean_w))):
+        mean_w, whole = recent.mean_w, recent.whole
+        if self._confirmed and not (whole and (self._is(mean_w) or recent.steady)):
             return
-        self.watts, self._tabled, self._confirmed = recent.mean_w, False, recent.whole
+        self.watts, self._tabled, self._confirmed = mean_w, False, whole
 
     def bound(self, power_w: float, duration_s: float) -> None:
         """Takes the mean power of a window with requests: idle power is no higher."""
@@ -73,15 +78,18 @@ class Recent:
     """The last windows of one kind, for ``CONFIRM_S`` together; the last one at least."""
 
     def __init__(self) -> None:
+        # Joules and seconds of each.
         self._windows: deque[tuple[float, float]] = deque()
         self._held_s = 0.0
 
     def add(self, power_w: float, duration_s: float) -> None:
         """Takes a window's mean power."""
-        self._windows.append((power_w, duration_s))
-        self._held_s = fsum(duration for _, duration in self._windows)
-        while self._held_s - self._windows[0][1] >= CONFIRM_S:
-            self._held_s -= self._windows.popleft()[1]
+        windows = self._windows
+        windows.append((power_w * duration_s, duration_s))
+        # Summed up anew each time: a running sum would drift over months.
+        self._held_s = fsum(map(_seconds_of, windows))
+        while self._held_s - windows[0][1] >= CONFIRM_S:
+            self._held_s -= windows.popleft()[1]
 
     @property
     def whole(self) -> bool:
@@ -91,7 +99,7 @@ class Recent:
     @property
     def mean_w(self) -> float:
         """Their mean power."""
-        return _mean_w(list(self._windows))
+        return _mean_w(self._windows)
 
     @property
     def steady(self) -> bool:
@@ -105,6 +113,5 @@ def _same(power_w: float, level_w: float) -> bool:
     return abs(power_w - level_w) <= SAME_LEVEL * max(power_w, level_w)
 
 
-def _mean_w(windows: list[tuple[float, float]]) -> float:
-    joules = fsum(power_w * duration_s for power_w, duration_s in windows)
-    return joules / fsum(duration_s for _, duration_s in windows)
+def _mean_w(windows: Collection[tuple[float, float]]) -> float:
+    return fsum(map(_joules_of, windows)) / fsum(map(_seconds_of, windows))

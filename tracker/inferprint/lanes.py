@@ -31,10 +31,11 @@ class Lane:
         self.devices = [_checked(device) for device in source.devices()]
         self.next_ns = 0
         # Devices that the last reading did not give, and what else was wrong with it.
-        self.missing: set[str] = set()
+        self.missing: frozenset[str] = frozenset()
         self.faults: list[ReadingError] = []
         self._interval_ns = interval_ns
         self._windowers = {device.id: Windower(device.id) for device in self.devices}
+        self._ids = frozenset(self._windowers)
         steps = len(self.devices) == 1 and self.devices[0].step_s is not None
         self.steps = StepClock(interval_ns) if steps else None
         # Whether the present window began on a step.
@@ -64,7 +65,7 @@ class Lane:
             self.next_ns = steps.next_look_ns
             if closes_ns is not None:
                 rough, self._sharp = not (steps.sharp and self._sharp), steps.sharp
-                windows += self._push([_at(reading, closes_ns)], rough)
+                windows += self._push([reading], closes_ns, rough)
         return windows
 
     def now(self, now_ns: int) -> list[Window]:
@@ -84,6 +85,10 @@ class Lane:
         """The last reading of a device."""
         return self._windowers[device_id].last
 
+    def last_ns(self, device_id: str) -> int:
+        """Where the last window of a device that has been read ended, or its first begins."""
+        return self._windowers[device_id].last_ns
+
     def stalled(self) -> None:
         """The host slept or the process was stopped since the last reading."""
         for windower in self._windowers.values():
@@ -94,10 +99,10 @@ class Lane:
         return self._windowers[device_id].abandon(at_ns)
 
     def _read(self, now_ns: int) -> Sequence[Reading]:
-        self.missing, self.faults = set(self._windowers), []
+        self.missing, self.faults = self._ids, []
         try:
             readings = [reading for reading in self.source.read() if self._usable(reading, now_ns)]
-            self.missing -= {reading.device_id for reading in readings}
+            self.missing = self._ids.difference([reading.device_id for reading in readings])
         finally:
             for device_id in self.missing:
                 self._windowers[device_id].missed()
@@ -109,20 +114,17 @@ class Lane:
             self.faults.append(ReadingError(f"{reading!r}: {wrong}", "unusable"))
         return not wrong
 
-    def _push(self, readings: Sequence[Reading], rough: bool = False) -> list[Window]:
-        pushed = [self._windowers[reading.device_id].push(reading, rough) for reading in readings]
+    def _push(
+        self, readings: Sequence[Reading], at_ns: int | None = None, rough: bool = False
+    ) -> list[Window]:
+        windowers = self._windowers
+        pushed = [windowers[reading.device_id].push(reading, at_ns, rough) for reading in readings]
         windows = [window for window in pushed if window is not None]
         for window in windows:
-            if flags.COUNTER_RESET in window.flags:
+            if window.flags and flags.COUNTER_RESET in window.flags:
                 said = f"{window.device_id}: its counter went back or jumped"
                 self.faults.append(ReadingError(said, flags.COUNTER_RESET))
         return windows
-
-
-def _at(reading: Reading, at_ns: int) -> Reading:
-    # As dataclasses.replace, in a fifth of its time.
-    device_id, energy_j, provenance = reading.device_id, reading.energy_j, reading.provenance
-    return Reading(device_id, at_ns, energy_j, provenance, reading.busy_s, reading.own_s)
 
 
 def _checked(device: Device) -> Device:

@@ -41,7 +41,8 @@ class Sampler:
     Args:
         clock: the clock that readings are stamped with.
         interval_s: wanted length of a window.
-        take: called with the windows that closed, and at least once every interval.
+        take: called with the windows that closed, and at least once every interval; says
+            whether there is work to do.
         work: called to do a little of the work that they bring; says whether there is more.
             Both are called from the sampler's thread.
     """
@@ -50,7 +51,7 @@ class Sampler:
         self,
         clock: Clock,
         interval_s: float,
-        take: Callable[[list[Window]], None],
+        take: Callable[[list[Window]], bool],
         work: Callable[[], bool],
     ) -> None:
         self.lanes: list[Lane] = []
@@ -166,8 +167,7 @@ class Sampler:
             windows += self._read_due(now_ns)
             if now_ns >= next_tick_ns:
                 next_tick_ns = self._tick_after(now_ns)
-                self._take(windows)
-                more, windows = True, []
+                more, windows = self._take(windows) or more, []
             more = more and self._work_on()
             self.cpu_s = time.thread_time()
             if more:

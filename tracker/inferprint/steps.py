@@ -30,7 +30,7 @@ HALVE_ABOVE_NS = 1.0 * MS
 # taken to be there, and the counter is read with all others, at a multiple of the interval;
 # after so many in a row one is looked for all the same.
 TRUST_AFTER = 10
-TRUST_FOR = 30
+TRUST_FOR = 50
 STEADY_NS = 0.01 * MS
 # Looks for a step that is late, and steps missed in a row until all is learned anew.
 LATE_LOOKS = 3
@@ -189,9 +189,9 @@ class StepClock:
     def _following(self, before_ns: int, at_ns: int, changed: bool) -> int | None:
         steps = self.steps
         assert steps is not None
-        low_ns, high_ns = steps.due(self._ahead)
         if not self._based:
             return self._base(steps, at_ns)
+        low_ns, high_ns = steps.due(self._ahead)
         next_step_ns = steps.due(self._ahead + 1)[0]
         if changed and at_ns < next_step_ns:
             self._misses = self._trusted = 0
@@ -272,15 +272,13 @@ class StepClock:
     def _trust(self, steps: StepIntervals, at_ns: int, high_ns: float) -> None:
         """Reads the counter with all others, unless it may step just then."""
         tick_ns = (at_ns // self._interval_ns + 1) * self._interval_ns
-        ahead = self._surely_ahead(steps, tick_ns)
+        # Of steps that have surely been by then, the last; counted from after the known one.
+        from_ns = steps.due(0)[1] + MARGIN_NS
+        ahead = int((tick_ns - from_ns) // steps.period_high_ns)
         if steps.last_ns + ahead * steps.period_ns < self._closed_ns + self._interval_ns / 2:
             tick_ns += self._interval_ns  # no step by then that would end a window
-            ahead = self._surely_ahead(steps, tick_ns)
+            ahead = int((tick_ns - from_ns) // steps.period_high_ns)
         if ahead >= 1 and tick_ns < steps.due(ahead + 1)[0] - MARGIN_NS:
             self._ahead, self.next_look_ns = ahead, tick_ns
         else:
             self.next_look_ns = round(high_ns + MARGIN_NS)
-
-    def _surely_ahead(self, steps: StepIntervals, at_ns: int) -> int:
-        """How many steps after the last there have been by an instant, at the least."""
-        return int((at_ns - MARGIN_NS - steps.due(0)[1]) // steps.period_high_ns)

@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from bisect import bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from operator import itemgetter
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -70,33 +69,26 @@ class State(NamedTuple):
         )
 
 
-@dataclass(slots=True)
 class Span:
     """The requests' time line over one window of one device.
 
     Args:
         start, end: its state at the window's two ends.
         marks: the events in between.
+
+    Attributes:
+        length_ns: from the start to the end.
+        quiet_ns: time in which no request was in flight.
+        busy_ns: time in which one was.
     """
 
-    start: State
-    end: State
-    marks: Sequence[Mark]
+    __slots__ = ("busy_ns", "end", "length_ns", "marks", "quiet_ns", "start")
 
-    @property
-    def length_ns(self) -> int:
-        """From the start to the end."""
-        return self.end.at_ns - self.start.at_ns
-
-    @property
-    def quiet_ns(self) -> int:
-        """Time in which no request was in flight."""
-        return self.end.quiet_ns - self.start.quiet_ns
-
-    @property
-    def busy_ns(self) -> int:
-        """Time in which one was."""
-        return self.length_ns - self.quiet_ns
+    def __init__(self, start: State, end: State, marks: Sequence[Mark]) -> None:
+        self.start, self.end, self.marks = start, end, marks
+        self.length_ns = end.at_ns - start.at_ns
+        self.quiet_ns = end.quiet_ns - start.quiet_ns
+        self.busy_ns = self.length_ns - self.quiet_ns
 
     @property
     def visits(self) -> int:
@@ -153,6 +145,11 @@ class Timeline:
             # What is told later of before this instant can only count from it.
             self.state = self.state.at(until_ns)
         return self._marks[start:], self.state.at(until_ns)
+
+    @property
+    def held(self) -> int:
+        """How many events are kept."""
+        return len(self._marks)
 
     def unread(self, cursor: int) -> int:
         """How many events a reader has not read yet."""

@@ -9,11 +9,11 @@ negative or invented energy.
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from inferprint import flags
 from inferprint.records import Provenance, Reading
-from inferprint.units import seconds
+from inferprint.units import NS_PER_S, seconds
 
 NO_FLAGS: frozenset[str] = frozenset()
 # A counter that advances by more in one window has jumped: 10 kW need three years for it.
@@ -22,8 +22,7 @@ MOST_J = 1e12
 MOST_W = 1e6
 
 
-@dataclass(frozen=True, slots=True)
-class Window:
+class Window(NamedTuple):
     """What one device used between two readings.
 
     Args:
@@ -54,7 +53,7 @@ class Window:
     @property
     def duration_s(self) -> float:
         """Seconds from its start to its end."""
-        return seconds(self.end_ns - self.start_ns)
+        return (self.end_ns - self.start_ns) / NS_PER_S
 
     @property
     def own_share(self) -> float | None:
@@ -74,6 +73,8 @@ class Windower:
     def __init__(self, device_id: str) -> None:
         self.device_id = device_id
         self.last: Reading | None = None
+        # When the last window ended: its reading's instant, or that of a step before it.
+        self.last_ns = 0
         self._flags: set[str] = set()
         # Where the counter stood before it went back.
         self._fell_from_j = math.inf
@@ -90,15 +91,18 @@ class Windower:
 
     def abandon(self, at_ns: int) -> Window:
         """A window without energy up to now; what the counter says later is then a gap's."""
-        start_ns = at_ns if self.last is None else self.last.at_ns
+        start_ns = at_ns if self.last is None else self.last_ns
         self._flags.add(flags.GAP)
         return Window(self.device_id, start_ns, at_ns, None, flags=frozenset(self._flags))
 
-    def push(self, reading: Reading, rough: bool = False) -> Window | None:
+    def push(
+        self, reading: Reading, at_ns: int | None = None, rough: bool = False
+    ) -> Window | None:
         """Takes the next reading.
 
         Args:
             reading: the reading.
+            at_ns: since when its counter has shown what it shows; None: just then.
             rough: of the window that it closes, as for ``Window``.
 
         Returns:
@@ -110,21 +114,24 @@ class Windower:
         """
         if not math.isfinite(reading.energy_j):
             raise ValueError(f"{self.device_id}: a reading of {reading.energy_j!r} joules")
-        last = self.last
-        if last is not None and reading.at_ns <= last.at_ns:
+        at_ns = reading.at_ns if at_ns is None else at_ns
+        last, start_ns = self.last, self.last_ns
+        if last is not None and at_ns <= start_ns:
             return None
-        self.last = reading
+        self.last, self.last_ns = reading, at_ns
         if last is None:
             return None
-        energy_j = self._energy_j(last, reading)
+        energy_j = self._energy_j(last, reading, at_ns - start_ns)
         if energy_j is None:
             self._flags.add(flags.COUNTER_RESET)
-        said = frozenset(self._flags)
-        self._flags.clear()
+        said = NO_FLAGS
+        if self._flags:
+            said = frozenset(self._flags)
+            self._flags.clear()
         return Window(
             reading.device_id,
-            last.at_ns,
-            reading.at_ns,
+            start_ns,
+            at_ns,
             energy_j,
             reading.provenance,
             _advance(last.busy_s, reading.busy_s),
@@ -134,7 +141,7 @@ class Windower:
             rough=rough,
         )
 
-    def _energy_j(self, last: Reading, reading: Reading) -> float | None:
+    def _energy_j(self, last: Reading, reading: Reading, passed_ns: int) -> float | None:
         """What was counted between two readings; None: the counter was reset or jumped."""
         energy_j = reading.energy_j - last.energy_j
         if energy_j < 0:
@@ -142,7 +149,7 @@ class Windower:
             return None
         # Back where it stood at once: it was not reset, one reading of it was wrong.
         came_back = reading.energy_j >= self._fell_from_j
-        leapt = energy_j > MOST_W * seconds(reading.at_ns - last.at_ns)
+        leapt = energy_j > MOST_W * seconds(passed_ns)
         return None if energy_j > MOST_J or (came_back and leapt) else energy_j
 
 
