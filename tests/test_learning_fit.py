@@ -5,13 +5,14 @@ from __future__ import annotations
 import math
 
 import pytest
-from benchmarks.attribution.learning.fit import RecursiveFit
-from benchmarks.attribution.learning.law import bend_slope, saturated, slope
-from benchmarks.attribution.learning.linear import cholesky, inverse, solve
-from benchmarks.attribution.learning.noise import Noise
-from benchmarks.attribution.learning.nonnegative import non_negative
 from hypothesis import given
 from hypothesis import strategies as st
+
+from inferprint.learning.fit import RecursiveFit
+from inferprint.learning.law import bend_slope, saturated, slope
+from inferprint.learning.linear import cholesky, inverse, solve
+from inferprint.learning.noise import Noise
+from inferprint.learning.nonnegative import non_negative
 
 numbers = st.floats(-10, 10, allow_nan=False).map(lambda value: round(value, 3))
 

@@ -8,16 +8,17 @@ import time
 from dataclasses import dataclass
 
 import pytest
-from benchmarks.attribution.learning.hold import Hold
-from benchmarks.attribution.learning.law import saturated
-from benchmarks.attribution.learning.learner import Learner, Part, Window
-from benchmarks.attribution.learning.model import EQUAL, MOST_MODELS, WorkModel
-from benchmarks.attribution.learning.pace import Pace
-from benchmarks.attribution.learning.progress import Progress
-from benchmarks.attribution.learning.rows import LONG_S, Rows
-from benchmarks.attribution.learning.work import WindowWork, Work
 from hypothesis import given
 from hypothesis import strategies as st
+
+from inferprint.learning.hold import Hold
+from inferprint.learning.law import saturated
+from inferprint.learning.learner import Learner, Part, Window
+from inferprint.learning.model import EQUAL, MOST_MODELS, WorkModel
+from inferprint.learning.pace import Pace
+from inferprint.learning.progress import Progress
+from inferprint.learning.rows import LONG_S, Rows
+from inferprint.learning.work import WindowWork, Work
 
 PRICE = Work(0.02, 0.1, 0.0)
 
@@ -173,11 +174,14 @@ def test_rows_are_long_while_the_load_is_steady() -> None:
 def test_held_energy_is_charged_in_the_end(
     windows: list[tuple[float, float | None, float, int]],
 ) -> None:
-    """Charges and what is held sum to all that was used, and charges are not negative."""
+    """Charges and what is held sum to all that was used, and neither is ever negative: nothing
+    is charged before it was used.
+    """
     hold, used_j, charged_j = Hold(), 0.0, 0.0
     for active_j, expected_j, duration_s, running in windows:
         charge_j = hold.charge_j(active_j, expected_j, duration_s, running)
         assert charge_j >= 0
+        assert hold.held_j >= 0
         used_j += active_j
         charged_j += charge_j
     assert charged_j + hold.held_j == pytest.approx(used_j, abs=1e-6)
@@ -186,7 +190,7 @@ def test_held_energy_is_charged_in_the_end(
 def test_nothing_is_held_when_none_is_left() -> None:
     """The requests that end last settle what was held."""
     hold = Hold()
-    hold.charge_j(50.0, 20.0, 0.1, running=1)
+    hold.charge_j(50.0, 20.0, 0.1, running=2)
     assert hold.held_j > 0
     hold.charge_j(10.0, 20.0, 0.1, running=0)
     assert hold.held_j == 0
@@ -207,7 +211,7 @@ def test_equal_requests_weigh_alike() -> None:
     for number in range(1, 100):
         at_s = number / 10
         for part in parts:
-            part.progress.tell(at_s - 0.05, output=3)
+            part.progress.tell(at_s - 0.05, output=part.progress.output + 3)
         pace.prompts.advance(at_s)
         window = Window(at_s, 0.1, 0.1, 40.0, 10.0, {"m": 0.8})
         split = learner.weigh(window, parts, ())
@@ -223,8 +227,8 @@ def test_a_window_of_a_thousand_events_is_quick() -> None:
         at_s = number / 10
         began_s = time.perf_counter()
         for part in parts:
-            part.progress.tell(at_s - 0.06, output=1)
-            part.progress.tell(at_s - 0.02, output=1)
+            part.progress.tell(at_s - 0.06, output=part.progress.output + 1)
+            part.progress.tell(at_s - 0.02, output=part.progress.output + 1)
         pace.prompts.advance(at_s)
         learner.weigh(Window(at_s, 0.1, 0.1, 40.0, 10.0, {"m": 50.0}), parts, ())
         took_s.append(time.perf_counter() - began_s)

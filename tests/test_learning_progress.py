@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import pytest
-from benchmarks.attribution.learning.pace import Pace
-from benchmarks.attribution.learning.progress import Progress
-from benchmarks.attribution.learning.work import NO_WORK
 from hypothesis import given
 from hypothesis import strategies as st
+
+from inferprint.learning.pace import Pace
+from inferprint.learning.progress import Progress
+from inferprint.learning.work import NO_WORK
 
 
 def serve(
@@ -18,7 +19,7 @@ def serve(
     progress.tell(at_s, prompt=prompt)
     for step in range(output):
         told_s = at_s + prompt / rate + step * 0.02
-        progress.tell(told_s, output=1)
+        progress.tell(told_s, output=progress.output + 1)
     progress.end(told_s)
     return told_s
 
@@ -49,7 +50,7 @@ def test_prompts_are_taken_in_turn() -> None:
     pace.prompts.advance(at_s + 0.3)
     assert first.work(at_s + 0.3).prompt == pytest.approx(300)
     assert second.work(at_s + 0.3).prompt == pytest.approx(0, abs=1e-6)
-    first.tell(at_s + 0.35, output=1)
+    first.tell(at_s + 0.35, output=first.output + 1)
     pace.prompts.advance(at_s + 0.5)
     assert second.work(at_s + 0.5).prompt == pytest.approx(200)
 
@@ -64,8 +65,8 @@ def test_prompts_run_side_by_side_where_first_tokens_are_out_of_order() -> None:
         long.tell(at_s, prompt=1000)
         short.tell(at_s, prompt=100)
         for progress, first_s in ((short, 0.1), (long, 1.0)):
-            progress.tell(at_s + first_s, output=1)
-            progress.tell(at_s + first_s + 0.02, output=1)
+            progress.tell(at_s + first_s, output=progress.output + 1)
+            progress.tell(at_s + first_s + 0.02, output=progress.output + 1)
             progress.end(at_s + first_s + 0.02)
         at_s += 3
     assert not pace.prompts.serial
@@ -105,7 +106,7 @@ def test_next_token_is_under_way_before_it_is_told() -> None:
     """Between two tokens, work goes on; it never runs more than one telling ahead."""
     progress = Progress(Pace(), 0.0)
     for at_s in (1.0, 1.1, 1.2):
-        progress.tell(at_s, output=1)
+        progress.tell(at_s, output=progress.output + 1)
     assert progress.work(1.25).output == pytest.approx(3.5)
     assert progress.work(9.0).output == 4
 
@@ -127,10 +128,14 @@ def test_all_that_was_told_is_counted_in_the_end(
     for gap_s, prompt, output in tells:
         at_s += gap_s
         pace.prompts.advance(at_s)
-        progress.tell(at_s, prompt, output)
+        progress.tell(
+            at_s,
+            None if prompt is None else (progress.told_prompt or 0) + prompt,
+            progress.output + output,
+        )
     if tell_after_end:
         progress.end(at_s)
-        progress.tell(at_s + 1, 7, 3)
+        progress.tell(at_s + 1, (progress.told_prompt or 0) + 7, progress.output + 3)
     else:
         progress.end(at_s)
     told = sum(output for *_, output in tells) + 3 * tell_after_end

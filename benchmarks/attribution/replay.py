@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import random
+from collections import deque
 from collections.abc import Sequence
+from typing import Protocol
 
 from benchmarks.attribution.hardware import Device
-from benchmarks.attribution.learning.learner import Window
-from benchmarks.attribution.learning.pace import Pace
-from benchmarks.attribution.learning.progress import Progress
 from benchmarks.attribution.load import Job, Load
 from benchmarks.attribution.rules import Closed, Rule, Stay
 from benchmarks.attribution.sensors import PERIOD_S, Meter, Sensor
 from benchmarks.attribution.server import Server, Step
+from inferprint.learning.learner import Window
+from inferprint.learning.pace import Pace
+from inferprint.learning.progress import Progress
 
 
 class Ledger:
@@ -34,19 +36,23 @@ class Ledger:
         pace = self._paces.setdefault(job.engine.name, Pace())
         self._running[job] = Stay(job, Progress(pace, at_s))
         if job.streamed:
-            self.tell(job, at_s, prompt=job.uncached)
+            self._tell(job, at_s, prompt=job.uncached)
 
-    def tell(self, job: Job, at_s: float, prompt: int = 0, output: int = 0) -> None:
-        """A job tells of tokens."""
+    def tell(self, job: Job, at_s: float) -> None:
+        """A job that streams has one more token."""
+        self._tell(job, at_s, output=1)
+
+    def _tell(self, job: Job, at_s: float, prompt: int = 0, output: int = 0) -> None:
         stay = self._running[job]
-        stay.progress.tell(at_s, prompt or None, output)
+        progress = stay.progress
+        progress.tell(at_s, prompt or progress.told_prompt, progress.output + output)
         stay.tokens += prompt + output
 
     def end(self, job: Job, at_s: float) -> None:
         """A job ends; one that does not stream tells of all its tokens."""
         self._advance(at_s)
         if not job.streamed:
-            self.tell(job, at_s, job.uncached, job.decoded)
+            self._tell(job, at_s, job.uncached, job.decoded)
         stay = self._running.pop(job)
         stay.progress.end(at_s)
         self._ended.append(stay)
@@ -85,39 +91,70 @@ class Ledger:
             self._requests_s[name] = self._requests_s.get(name, 0.0) + passed_s
 
 
+class Follower(Protocol):
+    """What is told of a served load as it goes."""
+
+    def start(self, job: Job, at_s: float) -> None:
+        """A job arrives."""
+        ...
+
+    def tell(self, job: Job, at_s: float) -> None:
+        """A job that streams has one more token."""
+        ...
+
+    def end(self, job: Job, at_s: float) -> None:
+        """A job ends."""
+        ...
+
+    def close(self, at_s: float, energy_j: float) -> None:
+        """The counter has risen by so many joules, and is read."""
+        ...
+
+
 def replay(
-    load: Load, device: Device, sensor: Sensor, rules: Sequence[Rule], seconds: float, seed: int
-) -> tuple[list[Job], Ledger]:
-    """Serves a load for so many seconds.
+    load: Load,
+    device: Device,
+    sensor: Sensor,
+    followers: Sequence[Follower],
+    seconds: float,
+    seed: int,
+) -> list[Job]:
+    """Serves a load for so many seconds, and tells all followers of it.
 
     Returns:
-        The jobs with their true energy, and the ledger with what each rule charged.
+        The jobs with their true energy.
     """
     rng = random.Random(seed)
     jobs = list(load.jobs(seconds, rng))
-    meter, ledger = Meter(sensor, rng), Ledger(rules, device.idle_w)
+    meter = Meter(sensor, rng)
     for step in Server(device, jobs).run():
         if step.start_s >= seconds:
             break
-        _replay_step(step, device, meter, ledger)
-    return jobs, ledger
+        _replay_step(step, device, meter, followers)
+    return jobs
 
 
-def _replay_step(step: Step, device: Device, meter: Meter, ledger: Ledger) -> None:
-    arriving = iter(step.arrived)
-    job = next(arriving, None)
-    while True:
-        cut_s = min(meter.next_s, step.end_s)
-        while job is not None and job.arrives_s <= cut_s:
-            ledger.start(job, job.arrives_s)
-            job = next(arriving, None)
-        meter.draw(device.idle_w + step.active_w, cut_s)
-        if meter.next_s > step.end_s:
-            break
+def _replay_step(step: Step, device: Device, meter: Meter, followers: Sequence[Follower]) -> None:
+    arriving = deque(step.arrived)
+    while meter.next_s <= step.end_s:
         at_s = meter.next_s
-        ledger.close(at_s, meter.step())
-    for job in step.decoded:
-        if job.streamed:
-            ledger.tell(job, step.end_s, output=1)
-    for job in step.ended:
-        ledger.end(job, step.end_s)
+        _arrive(arriving, at_s, followers)
+        meter.draw(device.idle_w + step.active_w, at_s)
+        energy_j = meter.step()
+        for follower in followers:
+            follower.close(at_s, energy_j)
+    _arrive(arriving, step.end_s, followers)
+    meter.draw(device.idle_w + step.active_w, step.end_s)
+    for follower in followers:
+        for job in step.decoded:
+            if job.streamed:
+                follower.tell(job, step.end_s)
+        for job in step.ended:
+            follower.end(job, step.end_s)
+
+
+def _arrive(arriving: deque[Job], until_s: float, followers: Sequence[Follower]) -> None:
+    while arriving and arriving[0].arrives_s <= until_s:
+        job = arriving.popleft()
+        for follower in followers:
+            follower.start(job, job.arrives_s)

@@ -10,11 +10,11 @@ from dataclasses import dataclass
 from typing import NamedTuple, Protocol
 
 from benchmarks.attribution.hardware import Device
-from benchmarks.attribution.learning.hold import Hold
-from benchmarks.attribution.learning.learner import Learner, Part, Window
-from benchmarks.attribution.learning.progress import Progress
-from benchmarks.attribution.learning.work import NO_WORK, Work
 from benchmarks.attribution.load import Job
+from inferprint.learning.hold import Hold
+from inferprint.learning.learner import Learner, Part, Window
+from inferprint.learning.progress import Progress
+from inferprint.learning.work import NO_WORK, Work
 
 
 @dataclass(slots=True, eq=False)

@@ -8,8 +8,9 @@ from dataclasses import dataclass
 
 from benchmarks.attribution.grid import Cell
 from benchmarks.attribution.load import Job
-from benchmarks.attribution.replay import replay
+from benchmarks.attribution.replay import Ledger, replay
 from benchmarks.attribution.rules import Learned, Oracle, Overlap, Rule, Snapshot, TokenCount
+from benchmarks.attribution.tracked import NAME, Tracked
 
 WARM_S = 60.0
 
@@ -47,9 +48,11 @@ def score_cell(
     """
     pairs: dict[str, dict[str, list[tuple[float, float]]]] = {"first": {}, "after": {}}
     for seed in seeds:
-        jobs, ledger = replay(cell.load, cell.device, cell.sensor, rules(cell), seconds, seed)
+        ledger, tracked = Ledger(rules(cell), cell.device.idle_w), Tracked(cell.device.idle_w)
+        jobs = replay(cell.load, cell.device, cell.sensor, [ledger, tracked], seconds, seed)
+        charged = {**ledger.charged_j, NAME: tracked.finish()}
         for when, chosen in _chosen(jobs, seconds).items():
-            for rule, charged_j in ledger.charged_j.items():
+            for rule, charged_j in charged.items():
                 found = pairs[when].setdefault(rule, [])
                 found += [(charged_j.get(job, 0.0), job.energy_j) for job in chosen]
     return {

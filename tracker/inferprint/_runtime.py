@@ -96,6 +96,7 @@ class Tracker:
         self.now_ns = self._clock.now_ns
         self.events = self._engine.events
         self.tell: Callable[[Request], None] = self.events.append
+        self.told: Callable[[Request], None] = self._engine.told.append
         self.reads_cpu = False
 
     # ---- start and stop ------------------------------------------------------------------
@@ -141,7 +142,7 @@ class Tracker:
             engine.sampler.close()
         else:
             self.fault("tracker", TimeoutError("a source hangs: stopping without it"))
-        self.tell = _ignore
+        self.tell = self.told = _ignore
         for outbox in engine.outboxes:
             outbox.close()
         _known.discard(self)
@@ -172,7 +173,7 @@ class Tracker:
             self._engine.sampler.start(self._set_up)
         except RuntimeError as error:
             self.fault("tracker", error)
-            self.tell = _ignore
+            self.tell = self.told = _ignore
             self._ready.set()
 
     def _set_up(self) -> None:

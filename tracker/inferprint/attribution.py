@@ -28,14 +28,14 @@ from typing import TYPE_CHECKING, NamedTuple
 from inferprint.idle import QUIET_BUSY_SHARE, IdlePower
 from inferprint.levels import Level
 from inferprint.notes import Notes
-from inferprint.owners import Owners
 from inferprint.records import Device, DeviceBalance, Provenance
 from inferprint.splitting import Split, split_window
 from inferprint.stakes import ARRIVE, END, RESUME, Stake
 from inferprint.standing import IdlePolicy
 from inferprint.timeline import PARTS, Mark, Span, State
-from inferprint.units import NS_PER_S, seconds
-from inferprint.weights import Weights, WindowWork
+from inferprint.units import seconds
+from inferprint.weighing import Charge, Weighing
+from inferprint.weights import Weights
 from inferprint.windows import Window
 
 if TYPE_CHECKING:
@@ -103,15 +103,15 @@ class Ledger:
         self._totals = Totals()
         self._active = Level()
         self._idle = Level()
-        self._notes = Notes(device)
-        self._owners = Owners(place)
+        self._notes = Notes(device, weights.method)
+        self._weighing = Weighing(weights, place)
         # Active watts of the requests together, when last there were any.
         self._busy_w: float | None = None
 
     @property
     def owners(self) -> Sequence[Account]:
         """The requests in flight that own their thread, at the last window's end."""
-        return self._owners.accounts
+        return self._weighing.owners
 
     def open(self, marks: Sequence[Mark], state: State) -> Iterator[Account]:
         """The first reading of the device.
@@ -126,8 +126,7 @@ class Ledger:
         self._notes.begin()
         self.cursor += len(marks)
         self.state = state
-        if self.weights.owns_threads:
-            self._owners.cpu_times(marks, {})
+        self._weighing.open(marks)
         yield from self._move(Span(state, state, marks), 0.0, 0.0)
 
     def close(
@@ -193,6 +192,10 @@ class Ledger:
         """How well the energy of a request is known, up to its end or the last window's."""
         return self._notes.provenance_of(stake)
 
+    def method_of(self, stake: Stake) -> str:
+        """The rule by which a request's active energy is shared."""
+        return self._notes.method_of(stake)
+
     def settle(self, stake: Stake) -> Earned:
         """Fixes what is said of a request, which does not change any more; returns what it
         has earned.
@@ -230,7 +233,7 @@ class Ledger:
             name=self.device.name,
             provenance=self.provenance,
             measured_j=totals.measured_j,
-            requests_active_j=totals.active_j + self._active.outstanding,
+            requests_active_j=totals.active_j + self._active.outstanding + self._weighing.held_j,
             requests_idle_j=totals.idle_j + self._idle.outstanding,
             requests_standing_j=totals.standing_charged_j,
             standing_j=totals.pool_j,
@@ -310,36 +313,26 @@ class Ledger:
         """Gives the requests their shares of what is active and of what is idle."""
         if not span.marks and not span.start.running:
             return  # nobody is there to share
-        own_threads = self.weights.owns_threads
-        cpu_s = self._owners.cpu_times(span.marks, cpu_ns) if own_threads else {}
-        active_per_ns = self._weigh(window, split.requests_j, span, cpu_s)
+        charge = self._weighing.charge(window, split, span, cpu_ns)
+        self._pay(charge)
+        active_per_ns = charge.share_j_per_ns
         idle_per_ns = 0.0
         if self._policy.shares_idle and span.length_ns:
             idle_per_ns = split.idle_j / span.length_ns
         yield from self._move(span, active_per_ns, idle_per_ns)
         share_ns = (span.end.share - span.start.share) / PARTS
         pool_ns = (span.end.pool - span.start.pool) / PARTS
-        self._active.rise(active_per_ns * (pool_ns if own_threads else share_ns))
+        self._active.rise(active_per_ns * (pool_ns if self.weights.owns_threads else share_ns))
         self._idle.rise(idle_per_ns * share_ns)
 
-    def _weigh(
-        self, window: Window, requests_j: float, span: Span, cpu_s: Mapping[Stake, float]
-    ) -> float:
-        """Pays for requests' own work; returns joules per nanosecond of an equal share."""
-        pool_busy_ns = span.busy_ns
-        if self.weights.owns_threads:
-            poolless_ns = span.end.poolless_ns - span.start.poolless_ns
-            pool_busy_ns = span.length_ns - poolless_ns
-        pool_busy_s = seconds(pool_busy_ns)
-        shares = self.weights.weigh(WindowWork(window, requests_j, pool_busy_s, cpu_s))
-        weight = shares.shared * pool_busy_s + sum(shares.own.values())
-        if weight <= 0:
-            self._totals.unattributed_j += requests_j
-            return 0.0
-        for stake, own in shares.own.items():
-            stake.active_j += requests_j * own / weight
-            self._totals.active_j += requests_j * own / weight
-        return requests_j * shares.shared / weight / NS_PER_S
+    def _pay(self, charge: Charge) -> None:
+        """Pays for requests' own work."""
+        self._totals.unattributed_j += charge.unattributed_j
+        for stake, own_j in charge.own_j.items():
+            stake.active_j += own_j
+            self._totals.active_j += own_j
+        if charge.learned:
+            self._notes.learned()
 
     def _move(self, span: Span, active_per_ns: float, idle_per_ns: float) -> Iterator[Account]:
         """Lets requests in and out of the shares, each at its instant; yields the ended."""

@@ -8,13 +8,16 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inferprint.attribution import Earned, Ledger
 from inferprint.records import DeviceBalance
 from inferprint.stakes import ARRIVE, END, END_PAUSED, PAUSE, RESUME, STEP, Stake
 from inferprint.timeline import Event, Timeline
 from inferprint.windows import Window
+
+if TYPE_CHECKING:
+    from inferprint.learning.progress import Progress
 
 _time_of = itemgetter(0)
 
@@ -26,6 +29,7 @@ class Account:
         request: the request that it is for; the books do not look into it.
         started_ns: when it started, monotonic.
         parent: the request that it runs inside; None: none.
+        model: the model's name.
     """
 
     # Defaults on the class: most requests need no more.
@@ -45,8 +49,14 @@ class Account:
     # What each device had paid when it was settled without waiting for it.
     paid: Mapping[int, Earned] = {}
 
-    def __init__(self, request: Any, started_ns: int, parent: Account | None = None) -> None:
+    # Its work, once it or another of its model has told of tokens.
+    progress: Progress | None = None
+
+    def __init__(
+        self, request: Any, started_ns: int, parent: Account | None = None, model: str = ""
+    ) -> None:
         self.request = request
+        self.model = model
         self.started_ns = started_ns
         self.parent = parent
 
@@ -88,6 +98,8 @@ class Books:
         if parent is not None:
             parent.waits_for += 1
             parent.running_children += 1
+            if parent.progress is not None:
+                parent.progress.expects = False  # its children may do its work
             if parent.running_children == 1:
                 self._tell(at_ns, PAUSE, parent, parent_cpu_ns)
         account.stakes = [Stake() for _ in self._in_order]

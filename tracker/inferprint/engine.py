@@ -23,6 +23,8 @@ from inferprint.clock import Clock
 from inferprint.delivery import Outbox
 from inferprint.factors import Factors
 from inferprint.idle import IdlePower
+from inferprint.learned import Learned
+from inferprint.learning.hearing import NOTHING, Hearing, Told
 from inferprint.receipt import Receipt
 from inferprint.records import Device, Reading
 from inferprint.request import Request
@@ -31,7 +33,7 @@ from inferprint.settlement import Settlement, provisional, receipt_of, settlemen
 from inferprint.sources import PowerSource
 from inferprint.standing import idle_policy
 from inferprint.units import NS_PER_S, seconds
-from inferprint.weights import ThreadCpuTime, TimeInFlight, Weights
+from inferprint.weights import ThreadCpuTime, Weights
 from inferprint.windows import NO_FLAGS, Window
 
 # A request is settled without a device that gave no reading for this long after its end.
@@ -62,6 +64,8 @@ class Engine:
     def __init__(self, config: Config, factors: Factors, clock: Clock) -> None:
         self.lock = threading.Condition(threading.RLock())
         self.events: deque[Request] = deque()
+        # Requests that have told of tokens since they were last looked at.
+        self.told: deque[Request] = deque()
         self.outboxes: list[Outbox] = []
         self.in_flight: Counter[str] = Counter()
         self.sampler = Sampler(clock, config.sample_interval_s, self._closes, self._work)
@@ -70,6 +74,7 @@ class Engine:
         self._config, self._factors, self._clock = config, factors, clock
         self._made_ns = clock.now_ns()
         self._opened = False
+        self._hearing = Hearing()
         # Requests that are settled and whose receipts are not with the outboxes yet.
         # Events drained, requests settled, and receipts with the outboxes, so far.
         self._drained = self._settled = self._handed_over = 0
@@ -93,7 +98,7 @@ class Engine:
         config, ledgers = self._config, list[Ledger]()
         for lane in self.sampler.lanes:
             for device in lane.devices:
-                weights = _weights(device, lane.last(device.id))
+                weights = _weights(device, lane.last(device.id), place=len(ledgers))
                 self.reads_cpu |= weights.owns_threads
                 idle = IdlePower(device, _idle_by_hand(config, device))
                 policy = idle_policy(config.idle_policy, config.standing_horizon_s)
@@ -177,7 +182,7 @@ class Engine:
         while self._closing:
             with self.lock:
                 window = self._closing.popleft()
-                if self.events:
+                if self.events or self.told or self._hearing.begun:
                     yield from self._draining(window.end_ns)
                 owners = self.books.ledgers[window.device_id].owners
                 yield from self.books.close(window, _cpu_clocks(owners))
@@ -225,11 +230,13 @@ class Engine:
         """Tells the books of starts and ends up to an instant; later ones can wait, as they
         take less room in the queue.
         """
+        now_ns = self._clock.now_ns()
+        yield from self._hear(now_ns)
         for _ in range(len(self.events) if self._opened else 0):
             request = self.events[0]
             account = request._account
             if (request._started_ns if account is None else request._ended_ns) > until_ns:
-                return
+                break
             self.events.popleft()
             self._drained += 1
             if account is None:
@@ -239,15 +246,28 @@ class Engine:
             elif account.books is self.books and account.ended_ns is None:
                 self._close_account(request, account)
             yield
+        yield from self._hearing.advance(now_ns)
+
+    def _hear(self, now_ns: int) -> Iterator[None]:
+        """Looks at what requests in flight have told; starts and ends bring their own."""
+        for _ in range(len(self.told)):
+            request = self.told.popleft()
+            request._told = False  # before it is looked at: what it tells meanwhile is not missed
+            account = request._account
+            if account is not None and account.books is self.books and request._ended_ns < 0:
+                self._hearing.tell(account, _told(request), now_ns)
+            yield
 
     def _open_account(self, request: Request) -> None:
         parent = request._parent._account if request._parent is not None else None
         if parent is not None and parent.books is not self.books:
             parent = None  # it is of another tracker, or of before a fork
-        account = request._account = Account(request, request._started_ns, parent)
+        account = Account(request, request._started_ns, parent, request.model)
+        request._account = account
         self.in_flight[request.model] += 1
         cpu_ns = request._cpu_started_ns
         self.books.start(account, cpu_ns, _shared_clock(request, cpu_ns))
+        self._hearing.start(account, _told(request), self._clock.now_ns())
 
     def _close_account(self, request: Request, account: Account) -> None:
         self.in_flight[request.model] -= 1
@@ -255,6 +275,7 @@ class Engine:
             del self.in_flight[request.model]
         cpu_ns = request._cpu_ended_ns
         self.books.end(account, request._ended_ns, cpu_ns, _shared_clock(request, cpu_ns))
+        self._hearing.end(account, _told(request), request._ended_ns)
 
     # ---- settlement ----------------------------------------------------------------------
 
@@ -328,9 +349,18 @@ def _exhaust(work: Iterator[None]) -> None:
     deque(work, maxlen=0)
 
 
-def _weights(device: Device, reading: Reading | None) -> Weights:
+def _weights(device: Device, reading: Reading | None, place: int) -> Weights:
     cpu = device.component != "gpu" and reading is not None and reading.own_s is not None
-    return ThreadCpuTime() if cpu else TimeInFlight()
+    return ThreadCpuTime() if cpu else Learned(place)
+
+
+def _told(request: Request) -> Told:
+    prompt = request._input
+    if prompt is not None:
+        prompt = max(0, prompt - (request._cached_input or 0))
+    elif not request._output:
+        return NOTHING
+    return Told(prompt, request._output or 0, request._first_told)
 
 
 def _idle_by_hand(config: Config, device: Device) -> float | None:

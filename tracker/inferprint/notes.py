@@ -6,6 +6,7 @@ from inferprint import flags
 from inferprint.records import Device, Provenance
 from inferprint.stakes import Stake
 from inferprint.timeline import Span
+from inferprint.weights import LEARNED_WORK
 from inferprint.windows import Window
 
 SHORT = frozenset({flags.SHORT})
@@ -18,14 +19,18 @@ class Notes:
 
     Args:
         device: gives the flags that all receipts have.
+        method: the rule of attribution of windows that were not weighed by what was learned.
     """
 
-    def __init__(self, device: Device) -> None:
+    def __init__(self, device: Device, method: str) -> None:
         self._device = device
+        self._method = method
         self._windows = 0
         # Windows of known energy, and those of them before the last window.
         self._known = self._known_before = 0
         self._modelled_last = self._prorated_last = 0
+        # The last window that was weighed by what was learned, and the last but for this one.
+        self._learned_last = self._learned_before = 0
         self._said_last: dict[str, int] = {}
 
     def begin(self) -> None:
@@ -42,7 +47,7 @@ class Notes:
             idle_flag: what its idle power asks for.
         """
         self._windows += 1
-        self._known_before = self._known
+        self._known_before, self._learned_before = self._known, self._learned_last
         known = window.energy_j is not None and not window.gap
         if known:
             self._known += 1
@@ -55,6 +60,10 @@ class Notes:
         whole = known and not span.quiet_ns and span.visits == 1
         if not whole or window.provenance == "prorated":
             self._prorated_last = self._windows
+
+    def learned(self) -> None:
+        """The window was weighed by what was learned."""
+        self._learned_last = self._windows
 
     def arrive(self, stake: Stake, at_end: bool) -> None:
         """A request comes; one that comes as the window closes has no part in it."""
@@ -72,6 +81,8 @@ class Notes:
         stake.said = said | SHORT if stake.first_window >= self._windows else said
         known = self._known_before if before_last else self._known
         stake.provenance = self._provenance(stake, known)
+        learned_last = self._learned_before if before_last else self._learned_last
+        stake.method = self._method_since(stake, learned_last)
 
     def said(self, stake: Stake) -> frozenset[str]:
         """The flags of the device and of the windows that a request has touched so far."""
@@ -95,3 +106,15 @@ class Notes:
         if self._modelled_last >= stake.first_window:
             return "modelled"
         return "prorated" if self._prorated_last >= stake.first_window else "measured"
+
+    def method_of(self, stake: Stake) -> str:
+        """The rule by which a request's active energy is shared; what was learned, if that
+        weighed any of its windows.
+        """
+        if stake.method is not None:
+            return stake.method
+        return self._method_since(stake, self._learned_last)
+
+    def _method_since(self, stake: Stake, learned_last: int) -> str:
+        learned = stake.first_window and learned_last >= stake.first_window
+        return LEARNED_WORK if learned else self._method

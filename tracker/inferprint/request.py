@@ -90,6 +90,9 @@ class Request:
     _cached_input: int | None = None
     _output: int | None = None
     _first_token_ns: int = -1
+    # When it first told of output tokens, and of how many; whether it is to be looked at.
+    _first_told: tuple[int, int] | None = None
+    _told = False
     tokens_unreadable: bool = False
     _thread: ThreadCpu | None = None
     _cpu_started_ns: int | None = None
@@ -169,11 +172,14 @@ class Request:
                 self._output = output
             else:
                 self._output += output
-            if self._first_token_ns < 0 and output:
-                self.first_token()
+            if self._first_told is None and output:
+                self._tell_first(output)
         if prompt is not None:
             self._input = _sum(self._input, prompt.input)
             self._cached_input = _sum(self._cached_input, prompt.cached_input)
+        if not self._told:
+            self._told = True
+            self._tracker.told(self)
 
     def set_tokens(self, tokens: Tokens) -> None:
         """Sets the counts that are told, in place of what was added before.
@@ -188,6 +194,9 @@ class Request:
             self._cached_input = tokens.cached_input
         if tokens.output is not None:
             self._output = tokens.output
+        if not self._told:
+            self._told = True
+            self._tracker.told(self)
 
     def first_token(self) -> None:
         """The first output token, or piece of a stream, came now, if none came before and
@@ -195,6 +204,11 @@ class Request:
         """
         if self._first_token_ns < 0 and self._started_ns >= 0 > self._ended_ns:
             self._first_token_ns = self._tracker.now_ns()
+
+    def _tell_first(self, output: int) -> None:
+        if self._started_ns >= 0 > self._ended_ns:
+            self.first_token()
+            self._first_told = self._tracker.now_ns(), output
 
     def tokens_failed(self, error: Exception) -> None:
         """Its tokens could not be read from its result; its receipt will say so."""

@@ -99,7 +99,7 @@ def _expected(expected: Earned | None, ledger: Ledger) -> tuple[Earned, Provenan
 
 
 def _method(account: Account) -> str:
-    methods = dict.fromkeys(ledger.weights.method for ledger, _ in _stakes(account))
+    methods = dict.fromkeys(ledger.method_of(stake) for ledger, stake in _stakes(account))
     return "+".join(methods) or "none"
 
 

@@ -43,3 +43,4 @@ class Stake:
     # Fixed when it ends.
     provenance: Provenance | None = None
     said: frozenset[str] | None = None
+    method: str | None = None

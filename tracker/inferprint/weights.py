@@ -6,12 +6,16 @@ have no unit of their own: only their ratios count.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
     from inferprint.stakes import Stake
+    from inferprint.timeline import Mark
     from inferprint.windows import Window
+
+TIME_IN_FLIGHT = "time_in_flight"
+LEARNED_WORK = "learned_work"
 
 
 class WindowWork(NamedTuple):
@@ -19,15 +23,19 @@ class WindowWork(NamedTuple):
 
     Args:
         window: the window.
-        active_j: the active energy that requests caused in it.
+        active_j: the active energy that requests caused in it; None: not known.
+        idle_j: the idle energy in it.
         pool_busy_s: seconds in which a request without a thread of its own was in flight.
         cpu_s: CPU seconds in it of the threads that requests own.
+        marks: the starts and ends in it.
     """
 
     window: Window
-    active_j: float
+    active_j: float | None
+    idle_j: float
     pool_busy_s: float
     cpu_s: Mapping[Stake, float]
+    marks: Sequence[Mark]
 
 
 class Shares(NamedTuple):
@@ -37,17 +45,23 @@ class Shares(NamedTuple):
         shared: weight per second, shared alike by those in flight (those with a thread of
             their own left out).
         own: weight of a request's own work; 0 for those not in it.
+        charged_j: how much is charged for it, where that is not just what was used in it:
+            what is held back is charged later. All charges never sum to more than all that
+            was used, and to just that when no request is in flight.
+        learned: whether the weights were learned.
     """
 
     shared: float
     own: Mapping[Stake, float]
+    charged_j: float | None = None
+    learned: bool = False
 
 
 class Weights(Protocol):
     """The seam for rules of attribution.
 
     Args:
-        method: its name on receipts.
+        method: its name on receipts, for windows that were not weighed by what was learned.
         owns_threads: whether requests that own their thread are weighed by its CPU time,
             and left out of what is shared alike.
     """
@@ -59,16 +73,23 @@ class Weights(Protocol):
         """The weights of this window. Called once a window, in the order of time."""
         ...
 
+    def follow(self, marks: Sequence[Mark]) -> None:
+        """Starts and ends before the first window."""
+        ...
+
 
 class TimeInFlight:
     """Equal shares of each instant between the requests in flight."""
 
-    method = "time_in_flight"
+    method = TIME_IN_FLIGHT
     owns_threads = False
 
     def weigh(self, work: WindowWork) -> Shares:
         """One weight a second, shared alike."""
         return Shares(1.0, {})
+
+    def follow(self, marks: Sequence[Mark]) -> None:
+        """Nothing: each window's time line tells all."""
 
 
 class ThreadCpuTime:
@@ -91,3 +112,6 @@ class ThreadCpuTime:
         if owned_s:
             return Shares(0.0, work.cpu_s)
         return Shares(1.0, dict.fromkeys(work.cpu_s, work.window.duration_s))
+
+    def follow(self, marks: Sequence[Mark]) -> None:
+        """Nothing: the ledger follows the threads."""

@@ -10,11 +10,13 @@ what it learned when the load last changed.
 
 from __future__ import annotations
 
+import math
+import operator
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
-from benchmarks.attribution.learning.linear import Matrix, Vector, inverse
-from benchmarks.attribution.learning.nonnegative import non_negative
+from inferprint.learning.linear import Matrix, Vector, inverse, solve
+from inferprint.learning.nonnegative import non_negative
 
 Row = Sequence[tuple[int, float]]
 """An observation's sensitivity to parameters: (index, derivative), others 0."""
@@ -24,6 +26,13 @@ _UNKNOWN = 1e-12
 
 _ROUNDING = 1e-9
 """Relative to what is known of a parameter: what sums of products may have lost."""
+
+
+class Expected(NamedTuple):
+    """What a figure is expected to be, and its standard deviation."""
+
+    mean: float
+    deviation: float
 
 
 class RecursiveFit:
@@ -107,6 +116,21 @@ class RecursiveFit:
         values = non_negative(self._posterior(indices), right, start)
         for i, value in zip(indices, values, strict=True):
             self.estimate[i] = value
+
+    def deviation(self, indices: Sequence[int], row: Row) -> float:
+        """Standard deviation of what a row comes to, parameters other than these held."""
+        place = {i: line for line, i in enumerate(indices)}
+        right = [0.0] * len(indices)
+        for i, value in row:
+            right[place[i]] += value
+        solution = solve(self._posterior(indices), right)
+        return math.sqrt(max(0.0, sum(map(operator.mul, right, solution))))
+
+    def expected(self, row: Row) -> Expected:
+        """What a row is expected to come to before anything was observed."""
+        mean = sum(value * self._mean[i] for i, value in row)
+        variance = sum(value * value / self._precision[i] for i, value in row)
+        return Expected(mean, math.sqrt(variance))
 
     def covariance(self, indices: Sequence[int]) -> Matrix:
         """Of the errors of some of the parameters, the others held."""

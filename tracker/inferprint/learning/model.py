@@ -11,11 +11,11 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from benchmarks.attribution.learning.fit import RecursiveFit, Row
-from benchmarks.attribution.learning.law import bend_slope, saturated, slope
-from benchmarks.attribution.learning.noise import OUTLIER, Noise
-from benchmarks.attribution.learning.prior import Prior
-from benchmarks.attribution.learning.work import NO_WORK, WindowWork, Work
+from inferprint.learning.fit import RecursiveFit, Row
+from inferprint.learning.law import bend_slope, saturated, slope
+from inferprint.learning.noise import OUTLIER, Noise
+from inferprint.learning.prior import Prior
+from inferprint.learning.work import NO_WORK, WindowWork, Work, sum_of
 
 HORIZON_S = 600.0
 """How long an observation counts while others like it come."""
@@ -34,6 +34,17 @@ _LEAST_S = 1e-9
 EASE_S = 15.0
 """Own work counts in full only when this has been seen a few times over: the first estimates
 are the least certain, and equal shares of time are what there was before them."""
+
+KNOWN, LOST = 0.8, 1.0
+"""Own work is told apart once its deviation is less than this part of itself, and until it is
+more than that: with equal shares of time, which neglect it, it is off by all of itself."""
+
+TOLD = 0.9
+"""Windows have told something of own work if they narrow its deviation, by itself or relative
+to it, to this part of what is expected before any are seen."""
+
+LEAST_SEEN_S = 5.0
+"""Nothing is taken to be known before requests have run for this long."""
 
 _LEAST_BUSY = 0.2
 _LEAST_TOKENS = 1e-3
@@ -66,7 +77,12 @@ EQUAL = Weights(1.0, {}, None)
 
 
 class WorkModel:
-    """The cost of work on one device."""
+    """The cost of work on one device.
+
+    Attributes:
+        identified: whether the windows have shown how much of the power is requests' own
+            work. A server that always runs one request can't show it.
+    """
 
     def __init__(self) -> None:
         self._fit = RecursiveFit()
@@ -75,6 +91,7 @@ class WorkModel:
         self._prior = Prior()
         self._noise = Noise()
         self._seen_s = 0.0
+        self.identified = False
         self._recent: deque[WindowWork] = deque()
 
     @property
@@ -135,6 +152,26 @@ class WorkModel:
         self._fit.try_again(observation for observation, _ in seen)
         self._noise.settle(error for _, error in seen)
         self._fit.solve(self._indices(models))
+        self.identified = self._tells_apart(models)
+
+    def _tells_apart(self, models: Sequence[str]) -> bool:
+        """Whether the own work of the recent rows is known well enough."""
+        own = [
+            (i, tokens)
+            for model in models
+            for i, tokens in zip(self._own[model], self._recent_work(model), strict=True)
+        ]
+        own_j = sum(self._fit.estimate[i] * tokens for i, tokens in own)
+        expected = self._fit.expected(own)
+        if self._seen_s < LEAST_SEEN_S or own_j <= 0 or expected.mean <= 0:
+            return False
+        deviation_j = self._fit.deviation(self._indices(models), own)
+        if deviation_j > TOLD * expected.deviation * max(1.0, own_j / expected.mean):
+            return False
+        return deviation_j < (LOST if self.identified else KNOWN) * own_j
+
+    def _recent_work(self, model: str) -> Work:
+        return sum_of(row.work.get(model, NO_WORK) for row in self._recent)
 
     def _watch(self, row: WindowWork) -> None:
         """Forgets what was learned once rows are lastingly not as expected."""
@@ -224,6 +261,7 @@ class WorkModel:
             "prior": self._prior.state(),
             "noise": self._noise.relative,
             "seen_s": self._seen_s,
+            "identified": self.identified,
         }
 
     @classmethod
@@ -235,4 +273,5 @@ class WorkModel:
         model._prior = Prior.from_state(state["prior"])
         model._noise.relative = float(state["noise"])
         model._seen_s = float(state["seen_s"])
+        model.identified = bool(state["identified"])
         return model

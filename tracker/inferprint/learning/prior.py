@@ -17,9 +17,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from typing import Any, NamedTuple
+from typing import Any
 
-from benchmarks.attribution.learning.work import WindowWork
+from inferprint.learning.fit import Expected
+from inferprint.learning.work import WindowWork
 
 FIXED_TOKENS = 72.0
 PROMPT_TO_OUTPUT = 0.5
@@ -30,13 +31,6 @@ BEND = 0.5
 _MEMORY_S = 60.0
 _LEAST_TOKENS = 1e-3
 _LEAST_J = 1e-12
-
-
-class Expected(NamedTuple):
-    """What a parameter is expected to be, and its standard deviation."""
-
-    mean: float
-    deviation: float
 
 
 class Prior:

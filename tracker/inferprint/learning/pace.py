@@ -5,8 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from benchmarks.attribution.learning.prompts import PromptQueue
-from benchmarks.attribution.learning.usual import Ratio
+from inferprint.learning.prompts import PromptQueue
+from inferprint.learning.usual import Ratio
+
+_REQUEST_S = 5.0
+"""Seconds of output that count as a request's worth. Tokens are looked at when windows close,
+so over a few windows their rate is off by a token or two a request."""
 
 
 class Pace:
@@ -24,6 +28,10 @@ class Pace:
     def __init__(self) -> None:
         self.prompts = PromptQueue()
         self.output_rate, self.prompt, self.silent = Ratio(), Ratio(), Ratio()
+
+    def went(self, output: int, took_s: float) -> None:
+        """A request took so long for so many output tokens."""
+        self.output_rate.add(output, took_s, took_s / _REQUEST_S)
 
     def state(self) -> dict[str, Any]:
         """What was learned, as plain values."""

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from benchmarks.attribution.learning.model import EQUAL, WorkModel
-from benchmarks.attribution.learning.progress import Progress
-from benchmarks.attribution.learning.rows import Rows
-from benchmarks.attribution.learning.work import NO_WORK, WindowWork, Work
+from inferprint.learning.model import EQUAL, WorkModel
+from inferprint.learning.progress import Progress
+from inferprint.learning.rows import Rows
+from inferprint.learning.work import NO_WORK, WindowWork, Work
 
 Key = TypeVar("Key", bound=Hashable)
 

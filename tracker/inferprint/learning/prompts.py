@@ -8,10 +8,12 @@ prompts are taken to be computed side by side.
 from __future__ import annotations
 
 import math
+from collections import OrderedDict
 from collections.abc import Mapping
+from itertools import takewhile
 from typing import Any, NamedTuple, Protocol
 
-from benchmarks.attribution.learning.usual import Ratio
+from inferprint.learning.usual import Ratio
 
 _DISORDERLY = 0.2
 """Share of first tokens out of order from which prompts are taken to run side by side."""
@@ -51,7 +53,9 @@ class PromptQueue:
     """The prompts of one model, in the order of their starts."""
 
     def __init__(self) -> None:
-        self._waiting: dict[Prompt, None] = {}
+        # Those that wait for their first token, and of them those that are not worked off.
+        self._waiting: set[Prompt] = set()
+        self._undone: OrderedDict[Prompt, None] = OrderedDict()
         self._at_s = -math.inf
         self._last_first_s = -math.inf
         self._serial_rate, self._parallel_rate, self._disorder = Ratio(), Ratio(), Ratio()
@@ -69,14 +73,24 @@ class PromptQueue:
     def join(self, prompt: Prompt, at_s: float) -> None:
         """A request starts. While no rate is known, its prompt is taken to be done at once."""
         self.advance(at_s)
-        self._waiting[prompt] = None
+        self._waiting.add(prompt)
+        self._undone[prompt] = None
         if self.rate is None:
             self._work(prompt, math.inf)
+
+    def grow(self, prompt: Prompt) -> None:
+        """A request has told of its prompt: one that waits may have more of it to do."""
+        if prompt in self._waiting and prompt.worked < prompt.prompt:
+            prompt.worked_off_s = None
+            self._undone[prompt] = None
+            if self.rate is None:
+                self._work(prompt, math.inf)
 
     def leave(self, prompt: Prompt, at_s: float) -> None:
         """A request has ended, or was found to tell nothing until it ends."""
         self.advance(at_s)
-        self._waiting.pop(prompt, None)
+        self._waiting.discard(prompt)
+        self._undone.pop(prompt, None)
 
     def first_token(self, prompt: Prompt, at_s: float) -> FirstToken:
         """A request's first token came: its prompt is done, and those before it.
@@ -85,7 +99,7 @@ class PromptQueue:
             What ``learn`` learns from it, once it is sure that it was one.
         """
         self.advance(at_s)
-        ahead = self._overtaken(prompt)
+        ahead = self._ahead_of(prompt)
         first = ahead[0] if ahead else prompt
         seen = FirstToken(
             tokens=prompt.prompt,
@@ -97,8 +111,9 @@ class PromptQueue:
         )
         self._last_first_s = at_s
         for done in [*(ahead if self.serial else ()), prompt]:
-            self._waiting.pop(done, None)
             self._work(done, math.inf)
+            self._undone.pop(done, None)
+        self._waiting.discard(prompt)
         return seen
 
     def learn(self, seen: FirstToken) -> None:
@@ -116,30 +131,27 @@ class PromptQueue:
         passed_s, self._at_s = at_s - self._at_s, at_s
         rate, serial = self.rate, self.serial
         tokens = math.inf if rate is None else passed_s * rate
-        for prompt in self._waiting:
-            taken = self._work(prompt, tokens)
-            tokens -= taken if serial else 0.0
-            if tokens <= 0:
-                break
+        if not serial:
+            for prompt in list(self._undone):
+                self._work(prompt, tokens)
+            return
+        while tokens > 0 and self._undone:
+            tokens -= self._work(next(iter(self._undone)), tokens)
 
-    def _overtaken(self, prompt: Prompt) -> list[Prompt]:
-        """Those before ``prompt`` that are not done; the others before it are dropped."""
-        ahead: list[Prompt] = []
-        done: list[Prompt] = []
-        for other in self._waiting:
-            if other is prompt:
-                break
-            (ahead if other.worked_off_s is None else done).append(other)
-        for other in done:
-            del self._waiting[other]
-        return ahead
+    def _ahead_of(self, prompt: Prompt) -> list[Prompt]:
+        """Those that started before ``prompt`` and are not done."""
+        if prompt not in self._undone:
+            return [other for other in self._undone if other.start_s < prompt.start_s]
+        return list(takewhile(lambda other: other is not prompt, self._undone))
 
     def _work(self, prompt: Prompt, most: float) -> float:
         """Works on one prompt, on ``most`` tokens at most; returns how many it took."""
         taken = max(0.0, min(most, prompt.prompt - prompt.worked))
         prompt.worked += taken
-        if prompt.worked >= prompt.prompt and prompt.worked_off_s is None:
-            prompt.worked_off_s = self._at_s
+        if prompt.worked >= prompt.prompt:
+            self._undone.pop(prompt, None)
+            if prompt.worked_off_s is None:
+                prompt.worked_off_s = self._at_s
         return taken
 
     def state(self) -> dict[str, Any]:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import math
 from collections.abc import Sequence
 
-from benchmarks.attribution.learning.linear import Matrix, Vector, solve
+from inferprint.learning.linear import Matrix, Vector, solve
 
 
 def non_negative(matrix: Matrix, right: Sequence[float], start: Sequence[float] = ()) -> Vector:

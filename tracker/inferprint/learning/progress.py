@@ -6,12 +6,15 @@ goes at its model's usual pace; what it then tells corrects what it was charged 
 
 from __future__ import annotations
 
-from benchmarks.attribution.learning.pace import Pace
-from benchmarks.attribution.learning.prompts import FirstToken
-from benchmarks.attribution.learning.work import NO_WORK, Work
+from inferprint.learning.pace import Pace
+from inferprint.learning.prompts import FirstToken
+from inferprint.learning.work import NO_WORK, Work
 
 _OVERDUE = 2.0
 """A first token that takes this many times the usual is taken not to be told as it comes."""
+
+_AT_END = 0.02
+"""A request that first tells in this last part of its run is taken to tell at its end."""
 
 
 class Progress:
@@ -20,8 +23,12 @@ class Progress:
     Args:
         pace: its model's.
         start_s: when it started, monotonic.
+        prompt: uncached prompt tokens that it told of by then; None: none.
 
     Attributes:
+        told_prompt: uncached prompt tokens that it told of; None: none.
+        output: output tokens that it told of.
+        expects: whether it is taken to go at the usual pace until it tells.
         corrections: what it told that it had done before and was not expected to have
             (negative where more was expected), so that it is not taken for new work.
     """
@@ -33,48 +40,53 @@ class Progress:
         "_last_s",
         "_last_tokens",
         "_last_took_s",
-        "_output",
         "_pace",
-        "_told_prompt",
         "corrections",
+        "expects",
+        "output",
         "start_s",
+        "told_prompt",
         "worked",
         "worked_off_s",
     )
 
-    def __init__(self, pace: Pace, start_s: float) -> None:
+    def __init__(self, pace: Pace, start_s: float, prompt: int | None = None) -> None:
         self._pace = pace
         self.start_s = start_s
         self.worked = 0.0
         self.worked_off_s: float | None = None
         self.corrections = NO_WORK
-        self._told_prompt: float | None = None
-        self._output = 0.0
+        self.told_prompt: int | None = None
+        self.output = 0
+        self.expects = True
         self._first: FirstToken | None = None
         self._first_s: float | None = None
         self._ended_s: float | None = None
         # The last time that it told of output: when, of how much, and how long that took.
         self._last_s = self._last_took_s = self._last_tokens = 0.0
+        if prompt is not None:
+            self._tell_prompt(prompt)
         pace.prompts.join(self, start_s)
 
     @property
     def prompt(self) -> float:
         """Its uncached prompt tokens, told or usual."""
-        return (self._pace.prompt.value or 0.0) if self._told_prompt is None else self._told_prompt
+        return (self._pace.prompt.value or 0.0) if self.told_prompt is None else self.told_prompt
 
     def tell(self, at_s: float, prompt: int | None = None, output: int = 0) -> None:
-        """It told of tokens.
+        """It has told of tokens.
 
         Args:
             at_s: when, monotonic.
-            prompt: more uncached prompt tokens; None: it said nothing of them.
-            output: more output tokens.
+            prompt: uncached prompt tokens so far; None: it says nothing of them.
+            output: output tokens so far; fewer than before count as none.
         """
         before = self.work(at_s) if self._first_s is None else NO_WORK
-        if prompt is not None:
+        if prompt is not None and prompt != self.told_prompt:
             self._tell_prompt(prompt)
-        if output:
-            self._tell_output(at_s, output)
+            self._pace.prompts.grow(self)
+        if output > self.output:
+            self._tell_output(at_s, output - self.output)
         if before.output:
             self.corrections = self.corrections.plus(self.work(at_s).minus(before))
 
@@ -85,12 +97,13 @@ class Progress:
         pace.prompts.leave(self, at_s)
         if first_s is None:
             return
-        streamed = first_s < at_s
-        pace.silent.add(float(not streamed))
-        if not streamed:
+        at_end = at_s - first_s <= _AT_END * (at_s - self.start_s)
+        silent = at_end and not self._last_took_s
+        pace.silent.add(float(silent))
+        if silent:
             began_s = self.start_s if self.worked_off_s is None else self.worked_off_s
-            if began_s < at_s:
-                pace.output_rate.add(self._output, at_s - began_s)
+            if began_s < first_s:
+                pace.went(self.output, first_s - began_s)
 
     def work(self, at_s: float) -> Work:
         """All of its work up to ``at_s``; prompts as of the queue's last advance."""
@@ -104,10 +117,9 @@ class Progress:
         return Work(done, output, output * (prompt + output / 2))
 
     def _tell_prompt(self, prompt: int) -> None:
-        if self._told_prompt is None:
+        if self.told_prompt is None:
             self._pace.prompt.add(prompt)
-            self._told_prompt = 0.0
-        self._told_prompt += prompt
+        self.told_prompt = prompt
 
     def _tell_output(self, at_s: float, output: int) -> None:
         if self._first_s is None:
@@ -121,20 +133,20 @@ class Progress:
                 self._pace.prompts.learn(self._first)
                 self._first = None
             self._last_took_s = at_s - self._last_s
-            self._pace.output_rate.add(output, self._last_took_s)
-        self._output += output
+            self._pace.went(output, self._last_took_s)
+        self.output += output
         self._last_s, self._last_tokens = at_s, output
 
     def _told_output(self, at_s: float) -> float:
         """Tokens told, and of the next as much as the time since the last lets expect."""
         if self._ended_s is not None or not self._last_took_s:
-            return self._output
+            return self.output
         part = max(0.0, at_s - self._last_s) / self._last_took_s
-        return self._output + self._last_tokens * min(1.0, part)
+        return self.output + self._last_tokens * min(1.0, part)
 
     def _expected_output(self, at_s: float) -> float:
         rate = self._pace.output_rate.value
-        if not rate or self.worked_off_s is None:
+        if not rate or self.worked_off_s is None or not self.expects:
             return 0.0
         if self._ended_s is not None:
             at_s = min(at_s, self._ended_s)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import NamedTuple
 
 
@@ -33,6 +33,12 @@ class Work(NamedTuple):
 
 
 NO_WORK = Work()
+
+
+def sum_of(works: Iterable[Work]) -> Work:
+    """All of them together."""
+    columns = list(zip(*works, strict=True))
+    return Work(*map(sum, columns)) if columns else NO_WORK
 
 
 class WindowWork(NamedTuple):

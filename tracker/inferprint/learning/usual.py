@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import math
+
 _MEMORY = 100.0
 """How many requests what is usual is a mean over, weighted by their age."""
 
 
 class Ratio:
-    """A ratio of sums over the last hundred or so."""
+    """A ratio of sums over the last hundred or so requests."""
 
     __slots__ = ("over", "total")
 
     def __init__(self, total: float = 0.0, over: float = 0.0) -> None:
         self.total, self.over = total, over
 
-    def add(self, value: float, over: float = 1.0) -> None:
-        """Adds ``value`` to the sum above and ``over`` to the one below."""
-        keep = 1 - 1 / _MEMORY
+    def add(self, value: float, over: float = 1.0, requests: float = 1.0) -> None:
+        """Adds to both sums.
+
+        Args:
+            value: to the one above.
+            over: to the one below.
+            requests: how many requests' worth that is.
+        """
+        keep = math.exp(-requests / _MEMORY)
         self.total = keep * self.total + value
         self.over = keep * self.over + over
 

@@ -8,7 +8,7 @@ are short, since what changes is what there is to learn from.
 
 from __future__ import annotations
 
-from benchmarks.attribution.learning.work import WindowWork
+from inferprint.learning.work import WindowWork
 
 # Tried on the simulated servers of benchmarks/attribution: with stretches of 0.3 s alone the
 # error at 250 in flight was twice this, with 1 s alone the first minute was a half worse.

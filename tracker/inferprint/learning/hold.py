@@ -29,13 +29,20 @@ class Hold:
             running: requests in flight at its end.
 
         Returns:
-            Joules, not negative. All charges together and ``held_j`` sum to all ``active_j``.
+            Joules, not negative. All charges together and ``held_j``, which is not negative
+            either, sum to all ``active_j``: nothing is charged before it was measured.
         """
+        if not running or expected_j is None:
+            return self.release_j(active_j)
         due_j = active_j + self.held_j
-        if running and expected_j is not None:
-            part = min(1.0, duration_s / HOLD_S)
-            charged_j = max(0.0, expected_j + part * (due_j - expected_j))
-        else:
-            charged_j = max(0.0, due_j)
+        if running == 1:
+            expected_j = active_j  # what it uses alone is its own, whatever was expected
+        part = min(1.0, duration_s / HOLD_S)
+        charged_j = min(due_j, max(0.0, expected_j + part * (due_j - expected_j)))
         self.held_j = due_j - charged_j
         return charged_j
+
+    def release_j(self, active_j: float) -> float:
+        """Charges for a window all that it used and all that was held."""
+        due_j, self.held_j = active_j + self.held_j, 0.0
+        return due_j

@@ -1,0 +1,140 @@
+"""Weights of work that are learned on line: equal shares of what anyone running costs, and
+each request's own work by its tokens.
+
+Until requests have told of tokens, and the windows have shown how much of the power is
+their own work, the rule is equal shares of time in flight.
+
+Pure: no clock, no I/O.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from inferprint.learning.hold import Hold
+from inferprint.learning.learner import Learner, Part, Window
+from inferprint.stakes import END, RESUME, STEP, Stake
+from inferprint.units import seconds
+from inferprint.weights import TIME_IN_FLIGHT, Shares, WindowWork
+
+if TYPE_CHECKING:
+    from inferprint.books import Account
+    from inferprint.timeline import Mark
+
+EQUAL = Shares(1.0, {})
+
+LEAST_TOLD = 0.5
+"""Share of the time in flight that must be of requests whose work is known, for a window to
+be learned from and weighed by what was learned: the work of the others would be taken for
+what anyone running costs."""
+
+
+class Learned:
+    """What ships for every device without a better rule of its own.
+
+    Args:
+        place: where an account's stakes have the one in this device.
+    """
+
+    method = TIME_IN_FLIGHT
+    owns_threads = False
+
+    def __init__(self, place: int = 0) -> None:
+        self.learner: Learner[Stake] = Learner()
+        self._place = place
+        self._hold = Hold()
+        self._running: dict[Account, None] = {}
+        self._of_model: dict[str, int] = {}
+        # In flight at the last window's end and in that window: what is held is theirs.
+        self._holders: list[Stake] = []
+
+    def follow(self, marks: Sequence[Mark]) -> None:
+        """Starts and ends before the first window."""
+        for mark in marks:
+            self._step(mark[1], mark[2])
+
+    def weigh(self, work: WindowWork) -> Shares:
+        """By what was learned before this window, which is then learned from."""
+        place, window = self._place, work.window
+        requests_s = {m: count * window.duration_s for m, count in self._of_model.items()}
+        present = self._take_in(work, requests_s)
+        parts = [
+            Part(account.stakes[place], account.model, account.progress)
+            for account in present
+            if account.progress is not None
+        ]
+        holders = self._holders
+        self._holders = [a.stakes[place] for a in present if a in self._running]
+        if not parts and not self._hold.held_j:
+            return EQUAL
+        ended = [mark[2].stakes[place] for mark in work.marks if mark[1] >= END]
+        told_s = sum(requests_s[model] for model in {part.model for part in parts})
+        if work.active_j is None or told_s < LEAST_TOLD * sum(requests_s.values()):
+            self.learner.skip(seconds(window.end_ns), parts, ended)
+            return self._equal(work, holders)
+        split = self.learner.weigh(_window(work, work.active_j, requests_s), parts, ended)
+        if not self.learner.model.identified:
+            return self._equal(work, holders)
+        charged_j = self._hold.charge_j(
+            work.active_j, split.expected_j, window.duration_s, len(self._holders)
+        )
+        return Shares(split.shared_w, split.own_j, charged_j, learned=True)
+
+    def _equal(self, work: WindowWork, holders: Sequence[Stake]) -> Shares:
+        """Equal shares, and of what was held too; where the window's energy is not known, of
+        that alone, by those who used it: nothing may be known of the others.
+        """
+        if not self._hold.held_j:
+            return EQUAL
+        if work.active_j is None:
+            return Shares(0.0, dict.fromkeys(holders, 1.0), self._hold.release_j(0.0))
+        return Shares(1.0, {}, self._hold.release_j(work.active_j))
+
+    def _take_in(self, work: WindowWork, requests_s: dict[str, float]) -> list[Account]:
+        """Follows the starts and ends of a window.
+
+        Args:
+            work: the window's.
+            requests_s: the integral of the number in flight over the window, by model, as
+                it were without them; put right here.
+
+        Returns:
+            The requests in flight in it, which is not those that end as it begins or come as
+            it ends.
+        """
+        present = dict(self._running)
+        start_ns, end_ns = work.window.start_ns, work.window.end_ns
+        for mark in work.marks:
+            at_ns, kind, account = mark[:3]
+            left_s = STEP[kind] * seconds(end_ns - at_ns)
+            requests_s[account.model] = requests_s.get(account.model, 0.0) + left_s
+            if kind >= END and at_ns <= start_ns:
+                present.pop(account, None)
+            elif kind > RESUME or at_ns < end_ns:
+                present[account] = None
+            self._step(kind, account)
+        return list(present)
+
+    def _step(self, kind: int, account: Account) -> None:
+        if kind <= RESUME:
+            self._running[account] = None
+        else:
+            self._running.pop(account, None)
+        running = self._of_model.get(account.model, 0) + STEP[kind]
+        if running:
+            self._of_model[account.model] = running
+        else:
+            self._of_model.pop(account.model, None)
+
+
+def _window(work: WindowWork, active_j: float, requests_s: dict[str, float]) -> Window:
+    window = work.window
+    return Window(
+        seconds(window.end_ns),
+        window.duration_s,
+        work.pool_busy_s,
+        active_j,
+        work.idle_j,
+        requests_s,
+    )
