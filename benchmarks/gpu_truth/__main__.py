@@ -80,7 +80,7 @@ def _arguments(argv: Sequence[str] | None) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="benchmarks.gpu_truth", description=__doc__)
     add = parser.add_argument
     add("--json", action="store_true", help="print one JSON object")
-    add("--quick", action="store_true", help="four requests, two measurements, some minutes")
+    add("--quick", action="store_true", help="four requests, each coalition twice")
     add("--size", choices=[size for size in SIZES if size != "tiny"], default="1b")
     add("--attention", default="sdpa", help="as transformers names it (default: sdpa)")
     add("--permutations", type=_count(1), help="sample so many orders of arrival (default: all)")
