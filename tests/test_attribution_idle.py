@@ -10,11 +10,12 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferprint import Config, Tracker, flags
-from inferprint.attribution import Earned, Ledger
+from inferprint.attribution import Ledger
 from inferprint.books import Account, Books
 from inferprint.idle import IdlePower
 from inferprint.records import Device, IdlePolicyName
 from inferprint.request import Request
+from inferprint.stakes import Earned
 from inferprint.standing import SMOOTHING_REQUESTS, idle_policy
 from inferprint.testing import FakeClock, FakeSource
 from inferprint.units import NS_PER_S

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferprint.attribution import Earned
 from inferprint.books import Account, Books
 from inferprint.records import IdlePolicyName
+from inferprint.stakes import Earned
 from inferprint.units import NS_PER_S
 from inferprint.windows import Window
 from strategies import (

@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from inferprint import Receipt
-from inferprint.attribution import Earned
 from inferprint.errors import ReadingError
 from inferprint.learned import Learned
 from inferprint.learning.hearing import MOST_PACES
 from inferprint.records import IdlePolicyName
+from inferprint.stakes import Earned
 from inferprint.weights import TimeInFlight
 from inferprint.windows import Window
 from rig import Rig, by_hand

@@ -267,7 +267,8 @@ def test_a_receipt_sums_devices_by_component() -> None:
         made = rig.one_receipt()
     by_component = made.energy.by_component
     assert set(by_component) == {"gpu", "cpu"}
-    assert bounds(by_component["gpu"].total_j) == pytest.approx((290.0, 300.0, 310.0))
+    # 10 J anywhere: nine times in ten within 9 J.
+    assert bounds(by_component["gpu"].total_j) == pytest.approx((291.0, 300.0, 309.0))
     assert bounds(by_component["cpu"].total_j) == pytest.approx((40.0, 40.0, 40.0))
-    assert bounds(made.energy.total_j) == pytest.approx((330.0, 340.0, 350.0))
+    assert bounds(made.energy.total_j) == pytest.approx((331.0, 340.0, 349.0))
     assert by_component["cpu"].provenance == made.provenance == "modelled"

@@ -11,11 +11,12 @@ from dataclasses import dataclass
 from itertools import pairwise
 from random import Random
 
-from inferprint.attribution import Earned, Ledger
+from inferprint.attribution import Ledger
 from inferprint.books import Account, Books
 from inferprint.idle import IdlePower
 from inferprint.records import Device, IdlePolicyName, Provenance
 from inferprint.splitting import split_window
+from inferprint.stakes import Earned
 from inferprint.standing import IdlePolicy, idle_policy
 from inferprint.units import NS_PER_S
 from inferprint.weights import TimeInFlight, Weights

@@ -23,16 +23,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import groupby
 from operator import itemgetter
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
+from inferprint.doubts import Doubts
 from inferprint.idle import QUIET_BUSY_SHARE, IdlePower
 from inferprint.levels import Level
 from inferprint.notes import Notes
 from inferprint.records import Device, DeviceBalance, Provenance
 from inferprint.splitting import Split, split_window
-from inferprint.stakes import ARRIVE, END, RESUME, Stake
+from inferprint.stakes import ARRIVE, END, RESUME, Earned, Stake
 from inferprint.standing import IdlePolicy
 from inferprint.timeline import PARTS, Mark, Span, State
+from inferprint.uncertainty import ItemDoubts
 from inferprint.units import seconds
 from inferprint.weighing import Charge, Weighing
 from inferprint.weights import Weights
@@ -62,14 +64,6 @@ class Totals:
     pool_j: float = 0.0
     other_j: float = 0.0
     unattributed_j: float = 0.0
-
-
-class Earned(NamedTuple):
-    """What a request has earned from a device, in joules."""
-
-    active_j: float
-    idle_j: float
-    standing_j: float
 
 
 class Ledger:
@@ -105,6 +99,7 @@ class Ledger:
         self._idle = Level()
         self._notes = Notes(device, weights.method)
         self._weighing = Weighing(weights, place)
+        self._doubts = Doubts(device)
         # Active watts of the requests together, when last there were any.
         self._busy_w: float | None = None
 
@@ -154,6 +149,7 @@ class Ledger:
         self._observe_idle(window, span)
         split = split_window(window, span.busy_ns, span.quiet_ns, self.idle.watts)
         self._notes.add(window, span, self.idle.flag)
+        self._doubts.observe(window, span)
         self._book(window, split, span)
         self._charge_standing(split, span)
         yield from self._share(window, split, span, cpu_ns or {})
@@ -195,6 +191,17 @@ class Ledger:
     def method_of(self, stake: Stake) -> str:
         """The rule by which a request's active energy is shared."""
         return self._notes.method_of(stake)
+
+    def doubts_of(self, stake: Stake, earned: Earned, duration_s: float) -> ItemDoubts:
+        """How far off what a request has earned may be.
+
+        Args:
+            stake: the request's.
+            earned: what it has earned.
+            duration_s: from its start to its end, or now.
+        """
+        shares_idle, idle = self._policy.shares_idle, self.idle
+        return self._doubts.of_items(stake, earned, duration_s, idle.deviation_w, shares_idle)
 
     def settle(self, stake: Stake) -> Earned:
         """Fixes what is said of a request, which does not change any more; returns what it
@@ -315,6 +322,7 @@ class Ledger:
             return  # nobody is there to share
         charge = self._weighing.charge(window, split, span, cpu_ns)
         self._pay(charge)
+        self._doubts.begin(window, split, span, charge)
         active_per_ns = charge.share_j_per_ns
         idle_per_ns = 0.0
         if self._policy.shares_idle and span.length_ns:
@@ -324,6 +332,7 @@ class Ledger:
         pool_ns = (span.end.pool - span.start.pool) / PARTS
         self._active.rise(active_per_ns * (pool_ns if self.weights.owns_threads else share_ns))
         self._idle.rise(idle_per_ns * share_ns)
+        self._doubts.end(span)
 
     def _pay(self, charge: Charge) -> None:
         """Pays for requests' own work."""
@@ -337,7 +346,7 @@ class Ledger:
     def _move(self, span: Span, active_per_ns: float, idle_per_ns: float) -> Iterator[Account]:
         """Lets requests in and out of the shares, each at its instant; yields the ended."""
         share_from, pool_from = span.start.share, span.start.pool
-        own_threads, place = self.weights.owns_threads, self._place
+        own_threads, place, doubts = self.weights.owns_threads, self._place, self._doubts
         for at_ns, kind, account, cpu_ns, share, pool, _, _, _, _ in span.marks:
             stake = account.stakes[place]
             share_ns = (share - share_from) / PARTS
@@ -347,8 +356,10 @@ class Ledger:
                     self._notes.arrive(stake, at_ns >= span.end.at_ns)
                 stake.pooled = cpu_ns is None or not own_threads
                 self._enter(stake, active_j, idle_per_ns * share_ns)
+                doubts.enter(stake, share_ns)
             elif stake.running:
                 self._leave(stake, active_j, idle_per_ns * share_ns)
+                doubts.leave(stake, share_ns)
             if kind >= END:
                 self._finish(stake, at_ns <= span.start.at_ns)
                 yield account

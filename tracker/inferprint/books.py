@@ -10,9 +10,9 @@ from collections.abc import Iterator, Mapping, Sequence
 from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
-from inferprint.attribution import Earned, Ledger
+from inferprint.attribution import Ledger
 from inferprint.records import DeviceBalance
-from inferprint.stakes import ARRIVE, END, END_PAUSED, PAUSE, RESUME, STEP, Stake
+from inferprint.stakes import ARRIVE, END, END_PAUSED, PAUSE, RESUME, STEP, Earned, Stake
 from inferprint.timeline import Event, Timeline
 from inferprint.windows import Window
 

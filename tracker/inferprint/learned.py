@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
-from inferprint.learning.hold import Hold
+from inferprint.learning.hold import HOLD_S, Hold
 from inferprint.learning.learner import Learner, Part, Window
 from inferprint.stakes import END, RESUME, STEP, Stake
 from inferprint.units import seconds
@@ -79,7 +79,15 @@ class Learned:
         charged_j = self._hold.charge_j(
             work.active_j, split.expected_j, window.duration_s, len(self._holders)
         )
-        return Shares(split.shared_w, split.own_j, charged_j, learned=True)
+        return Shares(
+            split.shared_w,
+            split.own_j,
+            charged_j,
+            learned=True,
+            own_error=self.learner.model.own_error,
+            noise=self.learner.model.noise,
+            hold_s=HOLD_S,
+        )
 
     def _equal(self, work: WindowWork, holders: Sequence[Stake]) -> Shares:
         """Equal shares, and of what was held too; where the window's energy is not known, of

@@ -72,7 +72,11 @@ class Device:
             known beforehand (from a table or a model). None: to be observed.
         step_s: seconds between the steps in which the counter is expected to advance, a
             first guess that the sampler corrects. None: it advances continuously.
-        relative_error: half-width of the reading's error, 0.05 for ± 5 %.
+        relative_error: half-width of the reading's error, 0.05 for ± 5 %: the same error in
+            all readings, such as a board's gain.
+        noise: relative standard deviation of the energy that it counts in a second, as it is
+            expected before any was seen: what a sensor misses that looks a part of the time.
+        average_s: seconds over which its power is averaged before it is told; 0: it is not.
         tabled_idle_w: idle watts of this product from a table, used and flagged until an
             idle stretch has been seen.
         capacity: busy seconds a second when it is fully busy: the cores of a CPU, else 1.
@@ -85,6 +89,8 @@ class Device:
     idle_w: float | None = None
     step_s: float | None = None
     relative_error: float = 0.0
+    noise: float = 0.0
+    average_s: float = 0.0
     tabled_idle_w: float | None = None
     capacity: float = 1.0
     flags: frozenset[str] = frozenset()

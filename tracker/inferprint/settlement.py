@@ -7,7 +7,7 @@ from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
 from inferprint import flags
-from inferprint.attribution import Earned, Ledger
+from inferprint.attribution import Ledger
 from inferprint.footprint import footprint
 from inferprint.receipt import Receipt
 from inferprint.records import (
@@ -19,12 +19,14 @@ from inferprint.records import (
     Range,
     weakest,
 )
+from inferprint.stakes import Earned, Stake
+from inferprint.uncertainty import Doubt, ItemDoubts, half_width_j
+from inferprint.units import seconds
 
 if TYPE_CHECKING:
     from inferprint.books import Account
     from inferprint.factors import Factors
     from inferprint.request import Request
-    from inferprint.stakes import Stake
 
 
 class Part(NamedTuple):
@@ -34,6 +36,7 @@ class Part(NamedTuple):
     earned: Earned
     provenance: Provenance
     said: frozenset[str]
+    doubts: ItemDoubts
 
 
 class Settlement(NamedTuple):
@@ -56,17 +59,20 @@ class Settlement(NamedTuple):
 
 def settlement(account: Account, idle_policy: IdlePolicyName) -> Settlement:
     """What the books say of a request that was settled."""
+    ended_ns = account.started_ns if account.ended_ns is None else account.ended_ns
+    duration_s = seconds(ended_ns - account.started_ns)
     parts = tuple(
-        Part(
-            ledger.device,
-            account.paid.get(place) or ledger.earned(stake),
-            ledger.provenance_of(stake),
-            ledger.said(stake),
-        )
+        _part(ledger, stake, account.paid.get(place) or ledger.earned(stake), duration_s)
         for place, (ledger, stake) in enumerate(_stakes(account))
     )
     said = frozenset({flags.MISSING_READING}) if account.paid else frozenset()
     return Settlement(parts, said, idle_policy, _method(account), tuple(account.children))
+
+
+def _part(ledger: Ledger, stake: Stake, earned: Earned, duration_s: float) -> Part:
+    provenance, said = ledger.provenance_of(stake), ledger.said(stake)
+    doubts = ledger.doubts_of(stake, earned, duration_s)
+    return Part(ledger.device, earned, provenance, said, doubts)
 
 
 def provisional(account: Account, idle_policy: IdlePolicyName, until_ns: int) -> Settlement:
@@ -80,22 +86,21 @@ def provisional(account: Account, idle_policy: IdlePolicyName, until_ns: int) ->
     sharers = account.books.running if account.books is not None else 0
     sharers += account.ended_ns is not None
     parts = tuple(
-        Part(
-            ledger.device,
-            *_expected(ledger.expected(stake, account.started_ns, until_ns, sharers), ledger),
-            ledger.said(stake),
-        )
+        _expected(ledger, stake, account.started_ns, until_ns, sharers)
         for ledger, stake in _stakes(account)
     )
     said = frozenset({flags.PROVISIONAL})
     return Settlement(parts, said, idle_policy, _method(account))
 
 
-def _expected(expected: Earned | None, ledger: Ledger) -> tuple[Earned, Provenance]:
+def _expected(ledger: Ledger, stake: Stake, started_ns: int, until_ns: int, sharers: int) -> Part:
+    expected = ledger.expected(stake, started_ns, until_ns, sharers)
     if expected is None:
-        return Earned(0.0, 0.0, 0.0), "unknown"
+        nothing = Earned(0.0, 0.0, 0.0)
+        return Part(ledger.device, nothing, "unknown", ledger.said(stake), ItemDoubts())
     prorated: tuple[Provenance, ...] = (ledger.provenance, "prorated")
-    return expected, weakest(prorated)
+    part = _part(ledger, stake, expected, seconds(until_ns - started_ns))
+    return part._replace(provenance=weakest(prorated))
 
 
 def _method(account: Account) -> str:
@@ -158,16 +163,16 @@ def receipt_of(
 
 
 class _Items:
-    """Active, idle and standing energy summed up, in joules, each with its half-width.
+    """Active, idle and standing energy and their sum, in joules, each with its errors.
 
-    Figures of one device have one sensor in common, so their errors add up.
+    Devices have sensors of their own, so their errors are independent.
     """
 
-    __slots__ = ("halves_j", "known", "mids_j", "provenances", "unsplit")
+    __slots__ = ("doubts", "known", "mids_j", "provenances", "unsplit")
 
     def __init__(self) -> None:
         self.mids_j = [0.0, 0.0, 0.0]
-        self.halves_j = [0.0, 0.0, 0.0]
+        self.doubts: list[ItemDoubts] = []
         self.provenances: list[Provenance] = []
         self.known = self.unsplit = False
 
@@ -178,23 +183,22 @@ class _Items:
             return
         self.known = True
         self.unsplit |= flags.IDLE_UNKNOWN in part.said
-        error = part.device.relative_error
+        self.doubts.append(part.doubts)
         for i, joules in enumerate(part.earned):
             self.mids_j[i] += joules
-            self.halves_j[i] += joules * error
 
     def add_items(self, items: _Items) -> None:
         """Adds what one component charged."""
         self.provenances += items.provenances
         self.known |= items.known
         self.unsplit |= items.unsplit
+        self.doubts += items.doubts
         for i in range(3):
             self.mids_j[i] += items.mids_j[i]
-            self.halves_j[i] += items.halves_j[i]
 
     def item(self, i: int) -> Range | None:
         """One of the three; None: not known."""
-        return _range(self.mids_j[i], self.halves_j[i]) if self.known else None
+        return _range(self.mids_j[i], [doubts[i] for doubts in self.doubts]) if self.known else None
 
     def split(self, i: int) -> Range | None:
         """Active or idle energy; None where the two can't be told apart."""
@@ -202,7 +206,9 @@ class _Items:
 
     def total(self) -> Range | None:
         """The sum of all three."""
-        return _range(sum(self.mids_j), sum(self.halves_j)) if self.known else None
+        if not self.known:
+            return None
+        return _range(sum(self.mids_j), [doubts.total for doubts in self.doubts])
 
     def energy(self) -> ComponentEnergy:
         """The same as a record."""
@@ -220,5 +226,7 @@ def _by_component(parts: Iterable[Part]) -> dict[str, _Items]:
     return by_component
 
 
-def _range(mid_j: float, half_j: float) -> Range:
-    return Range(mid_j - half_j, mid_j, mid_j + half_j)
+def _range(mid_j: float, doubts: Sequence[Doubt]) -> Range:
+    half_j = half_width_j(doubts)
+    # Nothing that was used is less than nothing.
+    return Range(max(0.0, mid_j - half_j), mid_j, mid_j + half_j)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Final
+from typing import Final, NamedTuple
 
 from inferprint.records import Provenance
+from inferprint.uncertainty import NO_SPREAD
 
 # What happens to a request at an instant. Plain numbers, because they are compared often.
 ARRIVE: Final = 0  # it starts, and is in flight
@@ -15,6 +16,14 @@ END_PAUSED: Final = 4  # it ends while a child of it goes on
 
 # What each does to the number of requests in flight.
 STEP: Final = (1, 1, -1, -1, 0)
+
+
+class Earned(NamedTuple):
+    """What a request has earned from a device, in joules."""
+
+    active_j: float
+    idle_j: float
+    standing_j: float
 
 
 class Stake:
@@ -44,3 +53,9 @@ class Stake:
     provenance: Provenance | None = None
     said: frozenset[str] | None = None
     method: str | None = None
+    # How far off its active energy may be: of what is shared alike, where that began while it
+    # is in flight, and of its own work.
+    spread = NO_SPREAD
+    spread_entry = NO_SPREAD
+    own_noise_j2 = 0.0
+    own_sharing_j = 0.0

@@ -24,13 +24,20 @@ class Charge(NamedTuple):
         share_j_per_ns: joules per nanosecond of an equal share.
         own_j: joules of requests' own work.
         unattributed_j: joules that nobody is there to pay.
-        learned: whether what was learned weighed it.
+        charged_j: all of it.
+        shares: the weights.
     """
 
     share_j_per_ns: float
     own_j: Mapping[Stake, float]
     unattributed_j: float
-    learned: bool
+    charged_j: float
+    shares: Shares
+
+    @property
+    def learned(self) -> bool:
+        """Whether what was learned weighed it."""
+        return self.shares.learned
 
 
 class Weighing:
@@ -76,10 +83,10 @@ class Weighing:
         charged_j = self._hold_back(split.requests_j, shares)
         weight = shares.shared * work.pool_busy_s + sum(shares.own.values())
         if weight <= 0:
-            return Charge(0.0, {}, charged_j, shares.learned)
+            return Charge(0.0, {}, charged_j, charged_j, shares)
         own_j = {stake: charged_j * own / weight for stake, own in shares.own.items()}
         share_j_per_ns = charged_j * shares.shared / weight / NS_PER_S
-        return Charge(share_j_per_ns, own_j, 0.0, shares.learned)
+        return Charge(share_j_per_ns, own_j, 0.0, charged_j, shares)
 
     def _work(
         self, window: Window, split: Split, span: Span, cpu_ns: Mapping[Account, int]

@@ -49,12 +49,19 @@ class Shares(NamedTuple):
             what is held back is charged later. All charges never sum to more than all that
             was used, and to just that when no request is in flight.
         learned: whether the weights were learned.
+        own_error: relative standard deviation of requests' own work together, where it was.
+        noise: relative standard deviation of a second's energy about what is expected of it;
+            None: nothing is expected.
+        hold_s: seconds in which what is held back falls to 1/e.
     """
 
     shared: float
     own: Mapping[Stake, float]
     charged_j: float | None = None
     learned: bool = False
+    own_error: float = 0.0
+    noise: float | None = None
+    hold_s: float = 0.0
 
 
 class Weights(Protocol):

@@ -82,6 +82,7 @@ class WorkModel:
     Attributes:
         identified: whether the windows have shown how much of the power is requests' own
             work. A server that always runs one request can't show it.
+        own_error: relative standard deviation of the own work in the latest rows.
     """
 
     def __init__(self) -> None:
@@ -92,6 +93,7 @@ class WorkModel:
         self._noise = Noise()
         self._seen_s = 0.0
         self.identified = False
+        self.own_error = math.inf
         self._recent: deque[WindowWork] = deque()
 
     @property
@@ -166,6 +168,7 @@ class WorkModel:
         if self._seen_s < LEAST_SEEN_S or own_j <= 0 or expected.mean <= 0:
             return False
         deviation_j = self._fit.deviation(self._indices(models), own)
+        self.own_error = deviation_j / own_j
         if deviation_j > TOLD * expected.deviation * max(1.0, own_j / expected.mean):
             return False
         return deviation_j < (LOST if self.identified else KNOWN) * own_j

@@ -1,0 +1,157 @@
+"""What of the windows of one device is uncertain for the requests in them.
+
+Kept as energy is: what is the same for all requests rises by window, and a request is owed
+the difference between its end and its start.
+
+Pure: no clock, no I/O.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from inferprint.records import Device
+from inferprint.scatter import Scatter
+from inferprint.splitting import Split
+from inferprint.stakes import Earned, Stake
+from inferprint.timeline import PARTS, Span
+from inferprint.uncertainty import (
+    NO_SPREAD,
+    Doubt,
+    ItemDoubts,
+    Spread,
+    equal_shares_error,
+    held_part,
+    spread_since,
+)
+from inferprint.units import NS_PER_S
+from inferprint.windows import Window
+
+if TYPE_CHECKING:
+    from inferprint.weighing import Charge
+
+
+class Doubts:
+    """Those of one device.
+
+    Args:
+        device: gives the errors of its sensor.
+    """
+
+    def __init__(self, device: Device) -> None:
+        self._device = device
+        self._scatter = Scatter(device.noise)
+        self._level = self._rates = NO_SPREAD
+        self._still = False
+        self._hold_s = 0.0
+
+    def observe(self, window: Window, span: Span) -> None:
+        """Takes every window: its sensor's scatter shows where the same requests ran on."""
+        still, self._still = self._still, not span.marks
+        if window.energy_j is None or window.gap or window.rough:
+            self._scatter.interrupt()
+        else:
+            power_w = window.energy_j / window.duration_s
+            self._scatter.observe(power_w, window.duration_s, still and self._still)
+
+    def begin(self, window: Window, split: Split, span: Span, charge: Charge) -> None:
+        """A window with requests is being shared out; pays each for its own work's doubts."""
+        share_ns = (span.end.share - span.start.share) / PARTS
+        self._rates = NO_SPREAD
+        self._hold_s = charge.shares.hold_s or self._hold_s
+        if not share_ns or charge.charged_j <= 0:
+            return
+        noise_j2 = self._noise_j2(window, split, charge)
+        shared_part = charge.share_j_per_ns * share_ns / charge.charged_j
+        own_part = sum(charge.own_j.values()) / charge.charged_j
+        if charge.learned:
+            sharing = -charge.shares.own_error * own_part
+            self._pay_own(charge, noise_j2, shared_part, charge.shares.own_error * (1 - own_part))
+        else:
+            sharing = equal_shares_error(span.busy_ns / share_ns)
+        self._rates = Spread(
+            noise_j2 * shared_part**2 / share_ns,
+            charge.share_j_per_ns * sharing,
+            1 / NS_PER_S,
+        )
+
+    def enter(self, stake: Stake, share_ns: float) -> None:
+        """A request comes in after so much of the window's equal share."""
+        stake.spread_entry = spread_since(NO_SPREAD, self._level, self._rates, share_ns, NO_SPREAD)
+
+    def leave(self, stake: Stake, share_ns: float) -> None:
+        """A request goes out."""
+        entry = stake.spread_entry
+        stake.spread = spread_since(stake.spread, self._level, self._rates, share_ns, entry)
+        stake.spread_entry = NO_SPREAD
+
+    def end(self, span: Span) -> None:
+        """The window is shared out."""
+        if not span.end.running:
+            self._level = NO_SPREAD
+            return
+        share_ns = (span.end.share - span.start.share) / PARTS
+        self._level = spread_since(NO_SPREAD, self._level, self._rates, share_ns, NO_SPREAD)
+
+    def of(self, stake: Stake) -> Spread:
+        """What is uncertain of a request up to the last window's end."""
+        own = Spread(stake.own_noise_j2, stake.own_sharing_j, 0.0)
+        spread = stake.spread
+        if stake.running:
+            spread = spread_since(spread, self._level, NO_SPREAD, 0.0, stake.spread_entry)
+        return spread_since(spread, own, NO_SPREAD, 0.0, NO_SPREAD)
+
+    def of_items(
+        self, stake: Stake, earned: Earned, duration_s: float, idle_error_w: float, pays_idle: bool
+    ) -> ItemDoubts:
+        """The errors of what a request was charged for.
+
+        What idle power is wrong by moves from idle to active energy, and hardly changes their
+        sum. Standing energy was measured while no request ran.
+
+        Args:
+            stake: the request's.
+            earned: what it was charged for.
+            duration_s: from its start to its end.
+            idle_error_w: standard deviation of the idle power.
+            pays_idle: whether it is charged for idle energy while it ran.
+        """
+        spread, gain = self.of(stake), self._device.relative_error
+        active_j2 = self._active_j2(spread, earned.active_j, duration_s)
+        idle_j2 = (spread.share_s * idle_error_w) ** 2
+        return ItemDoubts(
+            Doubt(gain * earned.active_j, active_j2 + idle_j2),
+            Doubt(gain * earned.idle_j, idle_j2 if pays_idle else 0.0),
+            Doubt(gain * earned.standing_j),
+            Doubt(gain * sum(earned), active_j2 if pays_idle else active_j2 + idle_j2),
+        )
+
+    def _active_j2(self, spread: Spread, active_j: float, duration_s: float) -> float:
+        """Variance of active energy for all but its idle power's sake."""
+        variance_j2 = spread.noise_j2 * held_part(duration_s, self._hold_s) + spread.sharing_j**2
+        if self._device.average_s and duration_s:
+            # The mean of the seconds before lags by half of them: at a request's start and its
+            # end what it adds to the power is told late, in part when it is gone.
+            alone = min(1.0, spread.share_s / duration_s)
+            late = min(1.0, self._device.average_s / 2 / duration_s)
+            variance_j2 += (active_j * alone * late) ** 2
+        return variance_j2
+
+    def _noise_j2(self, window: Window, split: Split, charge: Charge) -> float:
+        """Variance of what is charged for a window, as far as the sensor's noise goes."""
+        energy_j, duration_s = window.energy_j or 0.0, window.duration_s
+        noise = charge.shares.noise
+        relative = self._scatter.relative if noise is None else noise
+        noise_j2 = (relative * energy_j) ** 2 / duration_s
+        if window.rough and self._device.step_s:
+            # Off by up to a step's energy at both ends, anywhere in between.
+            noise_j2 += (energy_j / duration_s * self._device.step_s) ** 2 / 6
+        others_j = split.other_j + split.unattributed_j
+        own_part = split.requests_j / (split.requests_j + others_j) if others_j else 1.0
+        return noise_j2 * own_part**2
+
+    def _pay_own(self, charge: Charge, noise_j2: float, shared_part: float, sharing: float) -> None:
+        for stake, own_j in charge.own_j.items():
+            part = own_j / charge.charged_j
+            stake.own_noise_j2 += part * (part + 2 * shared_part) * noise_j2
+            stake.own_sharing_j += own_j * sharing
