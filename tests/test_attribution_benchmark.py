@@ -140,14 +140,18 @@ def test_arrivals_have_the_rate_asked_for(burst: float) -> None:
     assert (0.9 < dispersion < 1.1) if burst == 1 else dispersion > 5
 
 
-def test_the_load_keeps_about_so_many_in_flight() -> None:
-    """Over two minutes, the mean number in flight is within a fifth of what is asked for."""
-    load = Load([PACED_8B], 32)
-    jobs = list(load.jobs(200.0, random.Random(2)))
-    list(Server(Device(IDLE_W), jobs).run())
-    inside = [min(one.ends_s, 160.0) - max(one.arrives_s, 40.0) for one in jobs]
-    in_flight = sum(seconds for seconds in inside if seconds > 0) / 120.0
-    assert in_flight == pytest.approx(32, rel=0.2)
+@pytest.mark.parametrize(
+    ("server", "concurrency"), [("affine", 32), ("hard", 1), ("hard", 32), ("identical", 8)]
+)
+def test_the_load_keeps_about_so_many_in_flight(server: str, concurrency: int) -> None:
+    """In the mean, the number in flight is within a seventh of what is asked for."""
+    scene = SERVERS[server](concurrency)
+    seconds = 100 + 8_000 / concurrency
+    jobs = list(scene.load.jobs(seconds, random.Random(2)))
+    list(Server(scene.device, jobs).run())
+    inside = [min(one.ends_s, seconds) - max(one.arrives_s, 40.0) for one in jobs]
+    in_flight = sum(stay_s for stay_s in inside if stay_s > 0) / (seconds - 40.0)
+    assert in_flight == pytest.approx(concurrency, rel=1 / 7)
 
 
 def test_a_seed_has_the_same_jobs_behind_any_sensor() -> None:

@@ -122,7 +122,7 @@ bursts, stream; ``busy`` has steps that grow with the batch until the GPU is ful
 def _all() -> Iterator[Cell]:
     for server in SERVERS:
         judged = server in ("affine", "saturating", "hard")
-        for concurrency in (*CONCURRENCY, 128) if server == "saturating" else CONCURRENCY:
+        for concurrency in sorted({*CONCURRENCY, 128}) if server == "saturating" else CONCURRENCY:
             for sensor in SENSORS if judged else [DUTY]:
                 if (server, concurrency) != ("identical", 1):  # there are two of each
                     yield Cell(server, sensor, concurrency)

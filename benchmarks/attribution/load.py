@@ -99,6 +99,9 @@ class Load:
         prompt = self.prompt_median * math.exp(self.prompt_sigma**2 / 2) * (1 - self.cached / 2)
         # Each token waits for a step, and each step carries its requests' share of prompts.
         step = engine.step_s + engine.step_per_request_s * self.concurrency
+        # Another model takes its turn in a step if it has anything to do, with that chance.
+        busy = 1 - math.exp(-self.concurrency / len(self.engines))
+        step += busy * sum(other.step_s for other in self.engines if other is not engine)
         others = self.concurrency * prompt / output * engine.step_per_prompt_token_s
         return output * (step + others)
 
