@@ -18,6 +18,8 @@ from inferprint.records import Device
 
 # A change of level (a model loaded or unloaded) is taken over once it has held this long.
 CONFIRM_S = 1.0
+# How long what was seen of a level counts: a sensor's noise evens out, and a board warms up.
+MEMORY_S = 30.0
 # Means of one level lie within this of each other.
 SAME_LEVEL = 0.1
 # How far a tabled idle power may be off, as a standard deviation: other boards of the three
@@ -45,13 +47,16 @@ class IdlePower:
         self._confirmed = False
         self._quiet = Recent()
         self._busy = Recent()
+        self._mean = LongMean()
+        # How long the level has held, and when a second of it counts again.
+        self._level_s = self._next_s = 0.0
 
     @property
     def deviation_w(self) -> float:
-        """Its standard deviation: that of the mean of the windows it was last seen in."""
+        """Its standard deviation: that of the mean of the windows it was seen in."""
         if self._fixed or self.watts is None:
             return 0.0
-        return TABLED_ERROR * self.watts if self._tabled else self._quiet.deviation_w
+        return TABLED_ERROR * self.watts if self._tabled else self._mean.deviation_w
 
     @property
     def flag(self) -> str | None:
@@ -66,10 +71,22 @@ class IdlePower:
             return
         recent = self._quiet
         recent.add(power_w, duration_s)
-        mean_w, whole = recent.mean_w, recent.whole
-        if self._confirmed and not (whole and (self._is(mean_w) or recent.steady)):
-            return
-        self.watts, self._tabled, self._confirmed = mean_w, False, whole
+        self._level_s += duration_s
+        alike = recent.whole and self._is(recent.mean_w)
+        if not self._confirmed or (recent.whole and not alike and recent.steady):
+            self._begin(recent)
+        elif alike and self._level_s < CONFIRM_S:
+            # Its first second may still hold some of the level before.
+            self._mean = recent.long_mean()
+        elif alike and self._level_s >= self._next_s and recent.steady:
+            self._mean.add(recent.mean_w, recent.held_s)
+            self._next_s = self._level_s + CONFIRM_S
+        self.watts = self._mean.watts
+
+    def _begin(self, recent: Recent) -> None:
+        """What was seen last is the idle power now."""
+        self._mean, self._confirmed, self._tabled = recent.long_mean(), recent.whole, False
+        self._level_s, self._next_s = 0.0, 2 * CONFIRM_S
 
     def bound(self, power_w: float, duration_s: float) -> None:
         """Takes the mean power of a window with requests: idle power is no higher."""
@@ -78,49 +95,50 @@ class IdlePower:
         self._busy.add(power_w, duration_s)
         busy_w = self._busy.mean_w
         if self._busy.whole and busy_w < self.watts and not self._is(busy_w):
-            self.watts = busy_w
-            self._quiet = Recent()
+            self._begin(self._busy)
+            self.watts, self._quiet = busy_w, Recent()
 
     def _is(self, power_w: float) -> bool:
         return self.watts is not None and _same(power_w, self.watts)
 
 
 class Recent:
-    """The last windows of one kind, for ``CONFIRM_S`` together; the last one at least."""
+    """The last windows of one kind, for ``CONFIRM_S`` together; the last one at least.
+
+    Attributes:
+        held_s: how long they are together.
+    """
 
     def __init__(self) -> None:
         # Joules and seconds of each.
         self._windows: deque[tuple[float, float]] = deque()
-        self._held_s = 0.0
+        self.held_s = 0.0
 
     def add(self, power_w: float, duration_s: float) -> None:
         """Takes a window's mean power."""
         windows = self._windows
         windows.append((power_w * duration_s, duration_s))
         # Summed up anew each time: a running sum would drift over months.
-        self._held_s = fsum(map(_seconds_of, windows))
-        while self._held_s - windows[0][1] >= CONFIRM_S:
-            self._held_s -= windows.popleft()[1]
+        self.held_s = fsum(map(_seconds_of, windows))
+        while self.held_s - windows[0][1] >= CONFIRM_S:
+            self.held_s -= windows.popleft()[1]
 
     @property
     def whole(self) -> bool:
         """Whether they are long enough to judge by."""
-        return self._held_s >= CONFIRM_S
+        return self.held_s >= CONFIRM_S
 
     @property
     def mean_w(self) -> float:
         """Their mean power."""
         return _mean_w(self._windows)
 
-    @property
-    def deviation_w(self) -> float:
-        """The standard deviation of their mean."""
-        windows = self._windows
-        if len(windows) < 2:
-            return 0.0
-        mean_w = self.mean_w
-        squares = fsum((joules / length_s - mean_w) ** 2 for joules, length_s in windows)
-        return math.sqrt(squares / (len(windows) - 1) / len(windows))
+    def long_mean(self) -> LongMean:
+        """A mean that begins with these."""
+        mean = LongMean()
+        for joules, duration_s in self._windows:
+            mean.add(joules / duration_s, duration_s)
+        return mean
 
     @property
     def steady(self) -> bool:
@@ -128,6 +146,29 @@ class Recent:
         windows = list(self._windows)
         half = len(windows) // 2
         return not half or _same(_mean_w(windows[:half]), _mean_w(windows[half:]))
+
+
+class LongMean:
+    """The mean power of the windows of one level, the last ``MEMORY_S`` of them above all."""
+
+    def __init__(self) -> None:
+        self.watts = 0.0
+        self._seen_s = 0.0
+        # Of the power of one second.
+        self._variance = 0.0
+
+    @property
+    def deviation_w(self) -> float:
+        """The standard deviation of the mean."""
+        return math.sqrt(self._variance / self._seen_s) if self._seen_s else 0.0
+
+    def add(self, power_w: float, duration_s: float) -> None:
+        """Takes a window's mean power."""
+        self._seen_s = min(MEMORY_S, self._seen_s + duration_s)
+        part, off_w = min(1.0, duration_s / self._seen_s), power_w - self.watts
+        self.watts += part * off_w
+        # Not squared as it is: the mean has just moved towards it.
+        self._variance += part * (off_w * (power_w - self.watts) * duration_s - self._variance)
 
 
 def _same(power_w: float, level_w: float) -> bool:
