@@ -5,8 +5,9 @@ from __future__ import annotations
 import math
 import random
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from heapq import merge
+from itertools import count
 
 from benchmarks.attribution.hardware import Engine
 
@@ -17,7 +18,8 @@ _FILL_S = 5.0
 class Job:
     """One request, what it asks for, and (filled in by the server) what became of it.
 
-    ``energy_j`` is the truth: its share of the cost that it had a part in causing.
+    ``active_j`` is the truth, its share of the cost that it had a part in causing, and
+    ``idle_j`` its equal share of the boards' idle energy at each instant of its stay.
     """
 
     id: int
@@ -33,7 +35,9 @@ class Job:
     first_token_s: float | None = None
     ends_s: float = math.inf
     fixed_from_j: float = 0.0
-    energy_j: float = 0.0
+    share_from_s: float = 0.0
+    active_j: float = 0.0
+    idle_j: float = 0.0
 
     @property
     def uncached(self) -> int:
@@ -57,6 +61,8 @@ class Load:
         cancelled: share that is cancelled at a random token.
         burst: how many times the mean rate arrives in bursts of ``burst_s`` seconds; 1: Poisson.
         lengths: prompt and output tokens of every request; None: drawn.
+        twins: each request comes with another just like it, at the same instant.
+        quiet_s: nothing arrives before this, so that idle power can be seen.
     """
 
     engines: Sequence[Engine]
@@ -71,15 +77,22 @@ class Load:
     burst: float = 1.0
     burst_s: float = 3.0
     lengths: tuple[int, int] | None = None
+    twins: bool = False
+    quiet_s: float = 5.0
 
     def jobs(self, seconds: float, rng: random.Random) -> Iterator[Job]:
-        """The jobs that arrive within ``seconds``, in order."""
-        for number, at_s in enumerate(self._arrivals(seconds, rng)):
-            yield self._job(number, at_s, rng)
+        """The jobs that arrive within ``seconds``, in order; twins have the ids 2 i, 2 i + 1."""
+        ids = count()
+        for at_s in self._arrivals(max(0.0, seconds - self.quiet_s), rng):
+            job = self._job(next(ids), self.quiet_s + at_s, rng)
+            yield job
+            if self.twins:
+                yield replace(job, id=next(ids))
 
     def rate(self) -> float:
         """Arrivals a second that keep about ``concurrency`` in flight (Little's law)."""
-        return self.concurrency / sum(map(self._seconds, self.engines)) * len(self.engines)
+        mean_s = sum(map(self._seconds, self.engines)) / len(self.engines)
+        return self.concurrency / mean_s
 
     def _seconds(self, engine: Engine) -> float:
         output = self.output_median * math.exp(self.output_sigma**2 / 2)
@@ -91,12 +104,18 @@ class Load:
 
     def _arrivals(self, seconds: float, rng: random.Random) -> Iterator[float]:
         # A slow server takes minutes to fill up: what would be in flight comes at once.
-        first = [rng.uniform(0, _FILL_S) for _ in range(round(self.concurrency) - 1)]
-        return merge(sorted(first), self._stream(seconds, rng))
+        at_once = (round(self.concurrency) - 1) // self._alike
+        first = [rng.uniform(0, _FILL_S) for _ in range(at_once)]
+        return merge(sorted(first), self.stream(seconds, rng))
 
-    def _stream(self, seconds: float, rng: random.Random) -> Iterator[float]:
+    @property
+    def _alike(self) -> int:
+        return 2 if self.twins else 1
+
+    def stream(self, seconds: float, rng: random.Random) -> Iterator[float]:
+        """Instants of arrival within ``seconds``: a Poisson process, whole or in bursts."""
         # In bursts, time is that of the bursts alone, and then spread out.
-        rate = self.rate() * self.burst
+        rate = self.rate() * self.burst / self._alike
         at_s = rng.expovariate(rate)
         while (real_s := self._spread(at_s)) < seconds:
             yield real_s

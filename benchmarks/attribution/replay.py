@@ -1,160 +1,162 @@
-"""Runs a server, its meter and the rules side by side."""
+"""Runs a server behind its meters, and tells what followers hear and see of it."""
 
 from __future__ import annotations
 
 import random
 from collections import deque
-from collections.abc import Sequence
-from typing import Protocol
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple, Protocol
 
-from benchmarks.attribution.hardware import Device
+from benchmarks.attribution.cotenant import Presence, Usage
+from benchmarks.attribution.hardware import CoTenant, Device
 from benchmarks.attribution.load import Job, Load
-from benchmarks.attribution.rules import Closed, Rule, Stay
 from benchmarks.attribution.sensors import PERIOD_S, Meter, Sensor
 from benchmarks.attribution.server import Server, Step
-from inferprint.learning.learner import Window
-from inferprint.learning.pace import Pace
-from inferprint.learning.progress import Progress
 
 
-class Ledger:
-    """Follows who is in flight, and asks every rule at the end of each window."""
+class Readings(NamedTuple):
+    """What there is to read at the end of a window.
 
-    def __init__(self, rules: Sequence[Rule], idle_w: float) -> None:
-        self.charged_j: dict[str, dict[Job, float]] = {rule.name: {} for rule in rules}
-        self._rules = rules
-        self._idle_w = idle_w
-        self._paces: dict[str, Pace] = {}
-        self._running: dict[Job, Stay] = {}
-        self._ended: list[Stay] = []
-        self._requests_s: dict[str, float] = {}
-        self._at_s = self._busy_s = 0.0
+    Args:
+        at_s: when.
+        counters_j: the energy counter of each board.
+        busy_s, own_s: busy seconds of each board so far, everybody's and the server's; None:
+            the driver does not tell.
+    """
 
-    def start(self, job: Job, at_s: float) -> None:
-        """A job arrives; one that streams tells of its prompt."""
-        self._advance(at_s)
-        pace = self._paces.setdefault(job.engine.name, Pace())
-        self._running[job] = Stay(job, Progress(pace, at_s))
-        if job.streamed:
-            self._tell(job, at_s, prompt=job.uncached)
-
-    def tell(self, job: Job, at_s: float) -> None:
-        """A job that streams has one more token."""
-        self._tell(job, at_s, output=1)
-
-    def _tell(self, job: Job, at_s: float, prompt: int = 0, output: int = 0) -> None:
-        stay = self._running[job]
-        progress = stay.progress
-        progress.tell(at_s, prompt or progress.told_prompt, progress.output + output)
-        stay.tokens += prompt + output
-
-    def end(self, job: Job, at_s: float) -> None:
-        """A job ends; one that does not stream tells of all its tokens."""
-        self._advance(at_s)
-        if not job.streamed:
-            self._tell(job, at_s, job.uncached, job.decoded)
-        stay = self._running.pop(job)
-        stay.progress.end(at_s)
-        self._ended.append(stay)
-
-    def close(self, at_s: float, energy_j: float) -> None:
-        """A window ends: the counter has risen by so many joules."""
-        self._advance(at_s)
-        for pace in self._paces.values():
-            pace.prompts.advance(at_s)
-        idle_j = self._idle_w * PERIOD_S
-        active_j = max(0.0, energy_j - idle_j)
-        window = Window(at_s, PERIOD_S, self._busy_s, active_j, idle_j, self._requests_s)
-        stays = [*self._ended, *self._running.values()]
-        if self._busy_s > 0:
-            self._charge(Closed(window, stays, self._ended, len(self._running)))
-        for stay in stays:
-            stay.time_s = stay.flight_s = 0.0
-            stay.tokens = 0
-        self._ended, self._requests_s, self._busy_s = [], {}, 0.0
-
-    def _charge(self, closed: Closed) -> None:
-        for rule in self._rules:
-            charged_j = self.charged_j[rule.name]
-            for job, joules in rule.charge(closed).items():
-                charged_j[job] = charged_j.get(job, 0.0) + joules
-
-    def _advance(self, at_s: float) -> None:
-        passed_s, self._at_s = at_s - self._at_s, at_s
-        if not self._running or passed_s <= 0:
-            return
-        self._busy_s += passed_s
-        for job, stay in self._running.items():
-            stay.time_s += passed_s / len(self._running)
-            stay.flight_s += passed_s
-            name = job.engine.name
-            self._requests_s[name] = self._requests_s.get(name, 0.0) + passed_s
+    at_s: float
+    counters_j: Sequence[float]
+    busy_s: float | None = None
+    own_s: float | None = None
 
 
 class Follower(Protocol):
-    """What is told of a served load as it goes."""
+    """Hears what requests tell, in the order of time, and reads the counters."""
 
     def start(self, job: Job, at_s: float) -> None:
-        """A job arrives."""
+        """A request starts; one that streams tells of its prompt."""
         ...
 
     def tell(self, job: Job, at_s: float) -> None:
-        """A job that streams has one more token."""
+        """A request that streams has one more token."""
         ...
 
     def end(self, job: Job, at_s: float) -> None:
-        """A job ends."""
+        """A request ends; one that does not stream tells of all its tokens."""
         ...
 
-    def close(self, at_s: float, energy_j: float) -> None:
-        """The counter has risen by so many joules, and is read."""
+    def read(self, readings: Readings) -> None:
+        """A window ends."""
         ...
 
 
-def replay(
-    load: Load,
-    device: Device,
-    sensor: Sensor,
-    followers: Sequence[Follower],
-    seconds: float,
-    seed: int,
-) -> list[Job]:
-    """Serves a load for so many seconds, and tells all followers of it.
+@dataclass(frozen=True, slots=True)
+class Scene:
+    """A server under load, behind its sensors.
 
-    Returns:
-        The jobs with their true energy.
+    Args:
+        load: what is asked of it.
+        device: what it runs on.
+        sensor: of each board.
+        tenant: another process on the boards.
+        idle_told: the tracker is told idle power beforehand, as the board's meter has it.
     """
-    rng = random.Random(seed)
-    jobs = list(load.jobs(seconds, rng))
-    meter = Meter(sensor, rng)
-    for step in Server(device, jobs).run():
-        if step.start_s >= seconds:
-            break
-        _replay_step(step, device, meter, followers)
-    return jobs
+
+    load: Load
+    device: Device
+    sensor: Sensor
+    tenant: CoTenant | None = None
+    idle_told: bool = False
 
 
-def _replay_step(step: Step, device: Device, meter: Meter, followers: Sequence[Follower]) -> None:
-    arriving = deque(step.arrived)
-    while meter.next_s <= step.end_s:
-        at_s = meter.next_s
-        _arrive(arriving, at_s, followers)
-        meter.draw(device.idle_w + step.active_w, at_s)
-        energy_j = meter.step()
-        for follower in followers:
-            follower.close(at_s, energy_j)
-    _arrive(arriving, step.end_s, followers)
-    meter.draw(device.idle_w + step.active_w, step.end_s)
-    for follower in followers:
-        for job in step.decoded:
-            if job.streamed:
-                follower.tell(job, step.end_s)
-        for job in step.ended:
-            follower.end(job, step.end_s)
+class Replay:
+    """One run of a scene.
 
+    Args:
+        scene: what to run.
+        gains: of the boards' meters.
+        followers: are told of it, in this order.
+        seed: of all that is drawn by lot.
+        watch: is told of each stretch of power, which no follower could know of.
+    """
 
-def _arrive(arriving: deque[Job], until_s: float, followers: Sequence[Follower]) -> None:
-    while arriving and arriving[0].arrives_s <= until_s:
-        job = arriving.popleft()
-        for follower in followers:
+    def __init__(
+        self,
+        scene: Scene,
+        gains: Sequence[float],
+        followers: Sequence[Follower],
+        seed: int,
+        watch: Callable[[Step, float, float], None] = lambda _step, _from_s, _until_s: None,
+    ) -> None:
+        # Each has dice of its own, so that the same seed has the same jobs behind any sensor.
+        self._jobs_rng = random.Random(f"jobs {seed}")
+        rng = random.Random(f"sensors {seed}")
+        self._scene, self._followers, self._watch = scene, followers, watch
+        self._meters = [Meter(scene.sensor, gain, rng) for gain in gains]
+        self._presence = Presence(scene.tenant, scene.load.quiet_s, rng)
+        self._usage = Usage() if scene.tenant and scene.tenant.told else None
+        self._windows = 0
+        self._at_s = 0.0
+
+    def run(self, seconds: float) -> list[Job]:
+        """Serves for so many seconds; the jobs, with what is true of those that ended."""
+        jobs = list(self._scene.load.jobs(seconds, self._jobs_rng))
+        for step in Server(self._scene.device, jobs).run():
+            if step.start_s >= seconds:
+                break
+            self._serve(step)
+        return jobs
+
+    def _serve(self, step: Step) -> None:
+        arriving = deque(step.arrived)
+        for until_s in self._cuts(step):
+            while arriving and arriving[0].arrives_s <= until_s:
+                self._start(arriving.popleft(), step)
+            self._draw(step, until_s)
+            self._presence.advance(until_s)
+            if until_s == self._next_window_s:
+                self._read(until_s)
+        for follower in self._followers:
+            for told in step.decoded:
+                if told.streamed:
+                    follower.tell(told, step.end_s)
+            for ended in step.ended:
+                follower.end(ended, step.end_s)
+
+    def _start(self, job: Job, step: Step) -> None:
+        self._draw(step, job.arrives_s)
+        for follower in self._followers:
             follower.start(job, job.arrives_s)
+
+    def _cuts(self, step: Step) -> Iterator[float]:
+        """The step's end, and what comes before it: ends of windows, the other's comings."""
+        while (cut_s := min(self._next_window_s, self._presence.next_s)) <= step.end_s:
+            yield cut_s
+        yield step.end_s
+
+    @property
+    def _next_window_s(self) -> float:
+        return (self._windows + 1) * PERIOD_S
+
+    def _draw(self, step: Step, until_s: float) -> None:
+        from_s, self._at_s = self._at_s, until_s
+        if until_s <= from_s:
+            return
+        device = self._scene.device
+        own_w, other_w = step.active_w / device.boards, self._presence.active_w
+        for meter in self._meters:
+            meter.draw(device.idle_w + own_w + other_w, until_s)
+        if self._usage:
+            self._usage.draw(own_w, other_w, until_s - from_s)
+        self._watch(step, from_s, until_s)
+
+    def _read(self, at_s: float) -> None:
+        counters_j = [meter.energy_j for meter in self._meters]
+        readings = Readings(at_s, counters_j)
+        if self._usage:
+            self._usage.read(at_s, self._windows * PERIOD_S)
+            readings = Readings(at_s, counters_j, self._usage.busy_s, self._usage.own_s)
+        self._windows += 1
+        for follower in self._followers:
+            follower.read(readings)

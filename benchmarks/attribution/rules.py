@@ -1,152 +1,152 @@
-"""The rules of attribution that are compared, each on the same windows.
+"""The rules that others use, on the same windows, and the truth behind the same sensor.
 
-A rule is given a window and who was in flight in it, and returns the joules of each.
+All share what the meter says above idle in a window. They get the tracker's own idle power,
+so that what differs is the rule.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
 
-from benchmarks.attribution.hardware import Device
 from benchmarks.attribution.load import Job
-from inferprint.learning.hold import Hold
-from inferprint.learning.learner import Learner, Part, Window
-from inferprint.learning.progress import Progress
-from inferprint.learning.work import NO_WORK, Work
+from benchmarks.attribution.replay import Readings
+from benchmarks.attribution.server import Step
 
 
-@dataclass(slots=True, eq=False)
+@dataclass(slots=True)
 class Stay:
-    """A job in the windows that it is in flight in.
+    """What there is of a job in one window.
 
     Args:
-        job: the job, of which rules see only what it told.
-        progress: its work, as far as it told.
-        time_s: its seconds in this window, each over the number in flight then.
-        flight_s: its seconds in this window.
-        tokens: what it told in this window.
+        since_s: when it began in it.
+        share_from_s, fixed_from_j: the levels then.
+        share_s: its seconds in it, each over the number in flight then.
+        flight_s: its seconds in it.
+        tokens: what it told in it.
+        true_j: its true energy in it.
     """
 
-    job: Job
-    progress: Progress
-    time_s: float = 0.0
+    since_s: float
+    share_from_s: float
+    fixed_from_j: float
+    share_s: float = 0.0
     flight_s: float = 0.0
     tokens: int = 0
+    true_j: float = 0.0
 
 
-class Closed(NamedTuple):
-    """A window that has closed."""
-
-    window: Window
-    stays: Sequence[Stay]
-    ended: Sequence[Stay]
-    running: int
+def snapshot(stays: Sequence[Stay], window_s: float) -> Sequence[float]:
+    """Each is charged all that the meter rose while it ran, as several tools do."""
+    return [stay.flight_s / window_s for stay in stays]
 
 
-class Rule(Protocol):
-    """A rule of attribution."""
-
-    name: str
-
-    def charge(self, closed: Closed) -> Mapping[Job, float]:
-        """The joules of each job."""
-        ...
+def tokens(stays: Sequence[Stay], window_s: float) -> Sequence[float]:
+    """In proportion to the tokens told, prompt and output alike; by time where none were."""
+    counts = [float(stay.tokens) for stay in stays]
+    return _whole(counts) if any(counts) else overlap(stays, window_s)
 
 
-def in_proportion(active_j: float, weights: Mapping[Job, float]) -> dict[Job, float]:
-    """All of ``active_j``, by weight."""
-    total = sum(weights.values())
-    return {job: active_j * weight / total for job, weight in weights.items()}
-
-
-class Snapshot:
-    """Each request is charged all that the counter rose while it ran, as several tools do."""
-
-    name = "snapshot"
-
-    def charge(self, closed: Closed) -> Mapping[Job, float]:
-        """The whole window's power for each, for as long as it was in flight."""
-        watts = closed.window.active_j / closed.window.duration_s
-        return {stay.job: watts * stay.flight_s for stay in closed.stays}
-
-
-class Overlap:
+def overlap(stays: Sequence[Stay], window_s: float) -> Sequence[float]:
     """Equal shares of each instant between those in flight."""
-
-    name = "overlap"
-
-    def charge(self, closed: Closed) -> Mapping[Job, float]:
-        """By time in flight over the number in flight."""
-        weights = {stay.job: stay.time_s for stay in closed.stays}
-        return in_proportion(closed.window.active_j, weights)
+    return _whole([stay.share_s for stay in stays])
 
 
-class TokenCount:
-    """By the tokens that were told in the window; by time where none were."""
-
-    name = "tokens"
-
-    def charge(self, closed: Closed) -> Mapping[Job, float]:
-        """By tokens, prompt and output alike."""
-        weights: dict[Job, float] = {stay.job: stay.tokens for stay in closed.stays}
-        if not sum(weights.values()):
-            return Overlap().charge(closed)
-        return in_proportion(closed.window.active_j, weights)
+def true_shares(stays: Sequence[Stay], window_s: float) -> Sequence[float]:
+    """In proportion to the truth in each window: what is left is the error of the sensor and of
+    idle power, as far as it does not even out over windows.
+    """
+    return _whole([stay.true_j for stay in stays])
 
 
-class Learned:
-    """What ships: weights learned on line, and the sensor's noise evened out."""
-
-    name = "learned"
-
-    def __init__(self, hold: bool = True) -> None:
-        self.learner: Learner[Job] = Learner()
-        self._hold = Hold() if hold else None
-        self.name = "learned" if hold else "not held"
-
-    def charge(self, closed: Closed) -> Mapping[Job, float]:
-        """By equal shares of F, and own work."""
-        window = closed.window
-        parts = [Part(stay.job, stay.job.engine.name, stay.progress) for stay in closed.stays]
-        split = self.learner.weigh(window, parts, [stay.job for stay in closed.ended])
-        weights = {
-            stay.job: split.shared_w * stay.time_s + split.own_j.get(stay.job, 0.0)
-            for stay in closed.stays
-        }
-        active_j = window.active_j
-        if self._hold:
-            active_j = self._hold.charge_j(
-                active_j, split.expected_j, window.duration_s, closed.running
-            )
-        return in_proportion(active_j, weights)
+def _whole(weights: Sequence[float]) -> Sequence[float]:
+    total = sum(weights)
+    return [weight / total if total else 0.0 for weight in weights]
 
 
-class Oracle:
-    """The true weights behind the same sensor: what no learning can do better than."""
+RULES: Mapping[str, Callable[[Sequence[Stay], float], Sequence[float]]] = {
+    "snapshot": snapshot,
+    "tokens": tokens,
+    "overlap": overlap,
+    "true shares": true_shares,
+}
 
-    name = "true weights"
 
-    def __init__(self, device: Device) -> None:
-        self._device = device
-        self._done: dict[Job, Work] = {}
+class Ledger:
+    """Follows who is in flight, and charges by every rule at the end of each window.
 
-    def charge(self, closed: Closed) -> Mapping[Job, float]:
-        """By the server's own law and figures."""
-        own_j = {stay.job: self._own_j(stay, closed.window.end_s) for stay in closed.stays}
-        fixed_w = max(stay.job.engine.fixed_w for stay in closed.stays)
-        own_w = sum(own_j.values()) / closed.window.busy_s
-        shared_w = self._device.active_w(fixed_w)
-        marginal = (self._device.active_w(fixed_w + own_w) - shared_w) / own_w if own_w else 0.0
-        weights = {
-            stay.job: shared_w * stay.time_s + marginal * own_j[stay.job] for stay in closed.stays
-        }
-        return in_proportion(closed.window.active_j, weights)
+    Args:
+        idle_w: tells the idle power of all boards together.
+    """
 
-    def _own_j(self, stay: Stay, end_s: float) -> float:
-        engine, done = stay.job.engine, stay.progress.work(end_s)
-        since = done.minus(self._done.get(stay.job, NO_WORK))
-        self._done[stay.job] = done
-        price = Work(engine.prompt_j, engine.output_j, engine.context_j)
-        return max(0.0, since.times(price))
+    def __init__(self, idle_w: Callable[[], float]) -> None:
+        self.charged_j: dict[str, dict[Job, float]] = {rule: {} for rule in RULES}
+        self._idle_w = idle_w
+        self._running: dict[Job, Stay] = {}
+        self._ended: dict[Job, Stay] = {}
+        self._last = Readings(0.0, ())
+        self._counted_j = 0.0
+        # As in the server: what one that was there all along would have.
+        self._share_s = self._fixed_j = 0.0
+
+    def watch(self, step: Step, from_s: float, until_s: float) -> None:
+        """A stretch of power, and whose it truly is."""
+        if not self._running:
+            return
+        seconds = until_s - from_s
+        self._share_s += seconds / len(self._running)
+        self._fixed_j += step.shared_w * seconds / len(self._running)
+        for job, watts in step.own_w.items():
+            self._running[job].true_j += watts * seconds
+
+    def start(self, job: Job, at_s: float) -> None:
+        """A job arrives; one that streams tells of its prompt."""
+        self._running[job] = Stay(at_s, self._share_s, self._fixed_j)
+        if job.streamed:
+            self._running[job].tokens = job.uncached
+
+    def tell(self, job: Job, at_s: float) -> None:
+        """One more token."""
+        self._running[job].tokens += 1
+
+    def end(self, job: Job, at_s: float) -> None:
+        """A job ends; one that does not stream tells of all its tokens."""
+        stay = self._running.pop(job)
+        if not job.streamed:
+            stay.tokens = job.uncached + job.decoded
+        self._leave(stay, at_s)
+        self._ended[job] = stay
+
+    def read(self, readings: Readings) -> None:
+        """A window ends."""
+        for stay in self._running.values():
+            self._leave(stay, readings.at_s)
+        stays = self._ended | self._running
+        window_s = readings.at_s - self._last.at_s
+        active_j = self._active_j(readings, window_s)
+        for rule, shares_of in RULES.items():
+            charged_j = self.charged_j[rule]
+            for job, share in zip(stays, shares_of(list(stays.values()), window_s), strict=True):
+                charged_j[job] = charged_j.get(job, 0.0) + active_j * share
+        self._ended, self._last = {}, readings
+        for job in self._running:
+            self._running[job] = Stay(readings.at_s, self._share_s, self._fixed_j)
+
+    def _leave(self, stay: Stay, at_s: float) -> None:
+        stay.flight_s = at_s - stay.since_s
+        stay.share_s = self._share_s - stay.share_from_s
+        stay.true_j += self._fixed_j - stay.fixed_from_j
+
+    def _active_j(self, readings: Readings, window_s: float) -> float:
+        counted_j = sum(readings.counters_j)
+        energy_j, self._counted_j = counted_j - self._counted_j, counted_j
+        active_j = max(0.0, energy_j - self._idle_w() * window_s)
+        return active_j * _own_share(self._last, readings)
+
+
+def _own_share(last: Readings, now: Readings) -> float:
+    """The server's part of what the boards did; all, where the driver does not tell."""
+    if now.busy_s is None or now.own_s is None:
+        return 1.0
+    busy_s = now.busy_s - (last.busy_s or 0.0)
+    return (now.own_s - (last.own_s or 0.0)) / busy_s if busy_s else 1.0

@@ -3,7 +3,8 @@
 Each step takes one token from every request that decodes and a chunk of the prompts that
 wait, first come first served. The truth is the Shapley value of the cost: what anyone
 running costs, g(F), is shared alike by those in the system; what own work adds to it is
-shared in proportion to own work, g(F) / n + w_i (g(F + W) - g(F)) / W.
+shared in proportion to own work, g(F) / n + w_i (g(F + W) - g(F)) / W. Idle power, while
+anyone is there, is shared alike too, as the tracker's policy ``in_flight`` says.
 """
 
 from __future__ import annotations
@@ -18,11 +19,23 @@ from benchmarks.attribution.load import Job
 
 @dataclass(slots=True)
 class Step:
-    """What happened from ``start_s`` to ``end_s``: at the end, tokens came and jobs ended."""
+    """What happened from ``start_s`` to ``end_s``: at the end, tokens came and jobs ended.
+
+    Args:
+        start_s, end_s: seconds of the simulation.
+        active_w: above idle, on all boards together.
+        shared_w: the part of it that all who are there share alike.
+        own_w: the rest of it, by who caused it.
+        arrived: who came meanwhile.
+        decoded: who got a token.
+        ended: who left.
+    """
 
     start_s: float
     end_s: float
-    active_w: float
+    active_w: float = 0.0
+    shared_w: float = 0.0
+    own_w: dict[Job, float] = field(default_factory=dict)
     arrived: list[Job] = field(default_factory=list)
     decoded: list[Job] = field(default_factory=list)
     ended: list[Job] = field(default_factory=list)
@@ -43,35 +56,37 @@ class Server:
         self._decoding: dict[Job, None] = {}
         self._in_system = 0
         self._now_s = 0.0
-        # What one job that was in the system all along would owe of what is shared alike.
-        self._fixed_level_j = 0.0
+        # What one that was there all along would have of what is shared alike: joules of
+        # active energy, and seconds over the number there.
+        self._fixed_level_j = self._share_level_s = 0.0
 
     def run(self) -> Iterator[Step]:
         """The steps, and the idle stretches between them, until the last job has ended."""
         while self._coming or self._in_system:
             if not self._in_system:
-                start_s = self._now_s
-                self._now_s = max(start_s, self._coming[0].arrives_s)
-                yield Step(start_s, self._now_s, 0.0, self._admit(self._now_s, 0.0))
+                yield self._wait()
             else:
                 yield self._step()
+
+    def _wait(self) -> Step:
+        step = Step(self._now_s, max(self._now_s, self._coming[0].arrives_s))
+        step.arrived = self._admit(step)
+        self._now_s = step.end_s
+        return step
 
     def _step(self) -> Step:
         prompts = self._take_prompts()
         decoding = list(self._decoding)
         duration_s = _duration_s(decoding, prompts)
-        end_s = self._now_s + duration_s
-        own_w = dict.fromkeys(decoding, 0.0)
+        own_j = dict.fromkeys(decoding, 0.0)
         for job in decoding:
             context = job.prompt + job.decoded
-            own_w[job] = (job.engine.output_j + job.engine.context_j * context) / duration_s
+            own_j[job] = job.engine.output_j + job.engine.context_j * context
         for job, tokens in prompts:
-            own_w[job] = tokens * job.engine.prompt_j / duration_s
-        fixed_w = _fixed_w(decoding, prompts)
-        active_w = self._charge(own_w, fixed_w, duration_s)
-        step = Step(self._now_s, end_s, active_w)
-        step.arrived = self._admit(end_s, self._device.active_w(fixed_w))
-        self._now_s = end_s
+            own_j[job] = tokens * job.engine.prompt_j
+        step = self._drawing(own_j, _fixed_w(decoding, prompts), duration_s)
+        step.arrived = self._admit(step)
+        self._now_s = step.end_s
         self._finish(step, decoding, prompts)
         return step
 
@@ -86,33 +101,36 @@ class Server:
                 break
         return taken
 
-    def _charge(self, own_w: dict[Job, float], fixed_w: float, duration_s: float) -> float:
-        total_w = sum(own_w.values())
-        active_w = self._device.active_w(fixed_w + total_w)
-        if total_w > 0:
-            marginal = (active_w - self._device.active_w(fixed_w)) / total_w
-            for job, watts in own_w.items():
-                job.energy_j += watts * marginal * duration_s
-        return active_w
+    def _drawing(self, own_j: dict[Job, float], fixed_w: float, duration_s: float) -> Step:
+        """A step that does this work, charged to those whose work it is."""
+        drive_w = sum(own_j.values()) / duration_s
+        shared_w = self._device.active_w(fixed_w)
+        active_w = self._device.active_w(fixed_w + drive_w)
+        marginal = (active_w - shared_w) / drive_w / duration_s if drive_w else 0.0
+        own_w = {job: joules * marginal for job, joules in own_j.items()}
+        for job, watts in own_w.items():
+            job.active_j += watts * duration_s
+        return Step(self._now_s, self._now_s + duration_s, active_w, shared_w, own_w)
 
-    def _admit(self, until_s: float, fixed_w: float) -> list[Job]:
-        """Lets jobs in up to ``until_s``, and charges what is shared alike meanwhile."""
+    def _admit(self, step: Step) -> list[Job]:
+        """Lets jobs in up to the step's end, and charges what is shared alike meanwhile."""
         arrived = []
-        at_s = self._now_s
-        while self._coming and self._coming[0].arrives_s <= until_s:
+        at_s = step.start_s
+        while self._coming and self._coming[0].arrives_s <= step.end_s:
             job = self._coming.popleft()
-            self._share(fixed_w, job.arrives_s - at_s)
+            self._share(step.shared_w, job.arrives_s - at_s)
             at_s = max(at_s, job.arrives_s)
-            job.fixed_from_j = self._fixed_level_j
+            job.fixed_from_j, job.share_from_s = self._fixed_level_j, self._share_level_s
             self._in_system += 1
             self._waiting.append(job)
             arrived.append(job)
-        self._share(fixed_w, until_s - at_s)
+        self._share(step.shared_w, step.end_s - at_s)
         return arrived
 
-    def _share(self, fixed_w: float, seconds: float) -> None:
+    def _share(self, shared_w: float, seconds: float) -> None:
         if self._in_system and seconds > 0:
-            self._fixed_level_j += fixed_w * seconds / self._in_system
+            self._fixed_level_j += shared_w * seconds / self._in_system
+            self._share_level_s += seconds / self._in_system
 
     def _finish(self, step: Step, decoding: list[Job], prompts: list[tuple[Job, int]]) -> None:
         for job, tokens in prompts:
@@ -125,11 +143,16 @@ class Server:
             job.first_token_s = job.first_token_s or step.end_s
             step.decoded.append(job)
             if job.decoded >= job.output:
-                del self._decoding[job]
-                self._in_system -= 1
-                job.ends_s = step.end_s
-                job.energy_j += self._fixed_level_j - job.fixed_from_j
-                step.ended.append(job)
+                self._leave(job, step)
+
+    def _leave(self, job: Job, step: Step) -> None:
+        del self._decoding[job]
+        self._in_system -= 1
+        job.ends_s = step.end_s
+        job.active_j += self._fixed_level_j - job.fixed_from_j
+        idle_w = self._device.idle_w * self._device.boards
+        job.idle_j = idle_w * (self._share_level_s - job.share_from_s)
+        step.ended.append(job)
 
 
 def _duration_s(decoding: list[Job], prompts: list[tuple[Job, int]]) -> float:
