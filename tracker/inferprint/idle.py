@@ -2,7 +2,9 @@
 
 It is never a residual of a busy window. Only quiet windows count: no request, and nobody
 else busy on the device. A single window may be far off, where the sensor is noisy or its
-steps are longer than the window, so that once a second has been seen, only seconds count.
+steps are longer than the window, so that once a second has been seen, only seconds count,
+and the middle half of those of one level: a second alone is still off by a third of what a
+window is.
 """
 
 from __future__ import annotations
@@ -17,8 +19,11 @@ from inferprint.records import Device
 
 # A change of level (a model loaded or unloaded) is taken over once it has held this long.
 CONFIRM_S = 1.0
+# Seconds of a level that are looked at.
+MOST_SECONDS = 30
 # Means of one level lie within this of each other.
 SAME_LEVEL = 0.1
+_ROUNDING_S = 1e-6
 # Above this share of the device's capacity in use by anybody, a window is not quiet.
 QUIET_BUSY_SHARE = 0.05
 
@@ -41,6 +46,9 @@ class IdlePower:
         self._confirmed = False
         self._quiet = Recent()
         self._busy = Recent()
+        # Mean power of the seconds of the present level, and of how much quiet since the last.
+        self._seconds_w: deque[float] = deque(maxlen=MOST_SECONDS)
+        self._since_s = 0.0
 
     @property
     def flag(self) -> str | None:
@@ -56,9 +64,26 @@ class IdlePower:
         recent = self._quiet
         recent.add(power_w, duration_s)
         mean_w, whole = recent.mean_w, recent.whole
-        if self._confirmed and not (whole and (self._is(mean_w) or recent.steady)):
-            return
-        self.watts, self._tabled, self._confirmed = mean_w, False, whole
+        same = self._confirmed and whole and self._is(mean_w)
+        if same:
+            self._go_on(mean_w, duration_s)
+        elif not self._confirmed or (whole and recent.steady):
+            self.watts, self._tabled, self._confirmed = mean_w, False, whole
+            self._begin_level(mean_w)
+
+    def _go_on(self, mean_w: float, duration_s: float) -> None:
+        self._since_s += duration_s
+        if len(self._seconds_w) == 1:
+            self._seconds_w[0] = mean_w  # the first second of a level may reach back before it
+        if self._since_s >= CONFIRM_S - _ROUNDING_S:
+            self._since_s = 0.0
+            self._seconds_w.append(mean_w)
+        self.watts = _middle(self._seconds_w)
+
+    def _begin_level(self, mean_w: float) -> None:
+        self._seconds_w.clear()
+        self._seconds_w.append(mean_w)
+        self._since_s = 0.0
 
     def bound(self, power_w: float, duration_s: float) -> None:
         """Takes the mean power of a window with requests: idle power is no higher."""
@@ -69,6 +94,7 @@ class IdlePower:
         if self._busy.whole and busy_w < self.watts and not self._is(busy_w):
             self.watts = busy_w
             self._quiet = Recent()
+            self._begin_level(busy_w)
 
     def _is(self, power_w: float) -> bool:
         return self.watts is not None and _same(power_w, self.watts)
@@ -107,6 +133,13 @@ class Recent:
         windows = list(self._windows)
         half = len(windows) // 2
         return not half or _same(_mean_w(windows[:half]), _mean_w(windows[half:]))
+
+
+def _middle(means_w: Collection[float]) -> float:
+    """The mean of the middle half."""
+    ordered, cut = sorted(means_w), len(means_w) // 4
+    middle = ordered[cut : len(ordered) - cut]
+    return fsum(middle) / len(middle)
 
 
 def _same(power_w: float, level_w: float) -> bool:

@@ -86,7 +86,8 @@ class Progress:
             before = self.work(at_s)
         if prompt is not None and prompt != self.told_prompt:
             self._tell_prompt(prompt)
-            self._pace.prompts.grow(self)
+            if output <= self.output:  # with its output, its prompt is done
+                self._pace.prompts.grow(self)
         if output > self.output:
             self._tell_output(at_s, output - self.output)
         if before.output:
