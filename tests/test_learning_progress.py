@@ -93,6 +93,18 @@ def test_silent_request_goes_at_the_usual_rate() -> None:
     assert progress.corrections.output == pytest.approx(30, rel=0.05)
 
 
+def test_the_pace_of_silent_requests_is_over_all_of_their_run() -> None:
+    """Whether their prompts, told at the end, are longer or shorter than usual."""
+    pace = Pace()
+    for number in range(20):
+        start_s = 10.0 * number
+        silent = Progress(pace, start_s)
+        pace.prompts.advance(start_s + 4.9)
+        silent.tell(start_s + 5.0, prompt=10 + 100 * (number % 2), output=100)
+        silent.end(start_s + 5.0)
+    assert pace.output_rate.value == pytest.approx(20, rel=0.01)
+
+
 def test_request_that_never_tells_has_no_work_until_a_pace_is_known() -> None:
     """With nothing told by any request of a model, there is no work to charge."""
     pace = Pace()

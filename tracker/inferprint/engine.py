@@ -267,7 +267,10 @@ class Engine:
         self.in_flight[request.model] += 1
         cpu_ns = request._cpu_started_ns
         self.books.start(account, cpu_ns, _shared_clock(request, cpu_ns))
-        self._hearing.start(account, _told(request), self._clock.now_ns())
+        told = _told(request)
+        self._hearing.start(account, told)
+        if told.output and request._ended_ns < 0:  # an end brings what was told by then
+            self._hearing.tell(account, told, self._clock.now_ns())
 
     def _close_account(self, request: Request, account: Account) -> None:
         self.in_flight[request.model] -= 1

@@ -9,7 +9,8 @@ Pure: no clock, no I/O.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from inferprint.learning.hold import HOLD_S, Hold
@@ -45,30 +46,32 @@ class Learned:
         self._place = place
         self._hold = Hold()
         self._running: dict[Account, None] = {}
-        self._of_model: dict[str, int] = {}
         # In flight at the last window's end and in that window: what is held is theirs.
         self._holders: list[Stake] = []
 
     def follow(self, marks: Sequence[Mark]) -> None:
         """Starts and ends before the first window."""
-        for mark in marks:
-            self._step(mark[1], mark[2])
+        for _, kind, account, *_ in marks:
+            if kind <= RESUME:
+                self._running[account] = None
+            else:
+                self._running.pop(account, None)
 
     def weigh(self, work: WindowWork) -> Shares:
         """By what was learned before this window, which is then learned from."""
         place, window = self._place, work.window
-        requests_s = {m: count * window.duration_s for m, count in self._of_model.items()}
-        present = self._take_in(work, requests_s)
+        present = self._take_in(work)
         parts = [
             Part(account.stakes[place], account.model, account.progress)
             for account in present
             if account.progress is not None
         ]
-        holders = self._holders
-        self._holders = [a.stakes[place] for a in present if a in self._running]
         if not parts and not self._hold.held_j:
             return EQUAL
+        holders = self._holders
+        self._holders = [a.stakes[place] for a in present if a in self._running]
         ended = [mark[2].stakes[place] for mark in work.marks if mark[1] >= END]
+        requests_s = self._requests_s(work)
         told_s = sum(requests_s[model] for model in {part.model for part in parts})
         if work.active_j is None or told_s < LEAST_TOLD * sum(requests_s.values()):
             self.learner.skip(seconds(window.end_ns), parts, ended)
@@ -99,41 +102,38 @@ class Learned:
             return Shares(0.0, dict.fromkeys(holders, 1.0), self._hold.release_j(0.0))
         return Shares(1.0, {}, self._hold.release_j(work.active_j))
 
-    def _take_in(self, work: WindowWork, requests_s: dict[str, float]) -> list[Account]:
+    def _take_in(self, work: WindowWork) -> Iterable[Account]:
         """Follows the starts and ends of a window.
-
-        Args:
-            work: the window's.
-            requests_s: the integral of the number in flight over the window, by model, as
-                it were without them; put right here.
 
         Returns:
             The requests in flight in it, which is not those that end as it begins or come as
             it ends.
         """
-        present = dict(self._running)
+        present, running = dict(self._running), self._running
         start_ns, end_ns = work.window.start_ns, work.window.end_ns
         for mark in work.marks:
-            at_ns, kind, account = mark[:3]
-            left_s = STEP[kind] * seconds(end_ns - at_ns)
-            requests_s[account.model] = requests_s.get(account.model, 0.0) + left_s
-            if kind >= END and at_ns <= start_ns:
-                present.pop(account, None)
-            elif kind > RESUME or at_ns < end_ns:
-                present[account] = None
-            self._step(kind, account)
-        return list(present)
+            at_ns, kind, account = mark[0], mark[1], mark[2]
+            if kind <= RESUME:
+                running[account] = None
+                if at_ns < end_ns:
+                    present[account] = None
+            else:
+                running.pop(account, None)
+                if kind >= END and at_ns <= start_ns:
+                    present.pop(account, None)
+                else:
+                    present[account] = None
+        return present
 
-    def _step(self, kind: int, account: Account) -> None:
-        if kind <= RESUME:
-            self._running[account] = None
-        else:
-            self._running.pop(account, None)
-        running = self._of_model.get(account.model, 0) + STEP[kind]
-        if running:
-            self._of_model[account.model] = running
-        else:
-            self._of_model.pop(account.model, None)
+    def _requests_s(self, work: WindowWork) -> dict[str, float]:
+        """The integral of the number in flight over a window that was taken in, by model."""
+        window = work.window
+        running = Counter(account.model for account in self._running)
+        requests_s = {model: count * window.duration_s for model, count in running.items()}
+        for mark in work.marks:
+            model, before_s = mark[2].model, seconds(mark[0] - window.start_ns)
+            requests_s[model] = requests_s.get(model, 0.0) - STEP[mark[1]] * before_s
+        return requests_s
 
 
 def _window(work: WindowWork, active_j: float, requests_s: dict[str, float]) -> Window:

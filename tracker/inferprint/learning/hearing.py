@@ -12,7 +12,7 @@ from typing import Final, NamedTuple, Protocol
 
 from inferprint.learning.pace import Pace
 from inferprint.learning.progress import Progress
-from inferprint.units import seconds
+from inferprint.units import NS_PER_S, seconds
 
 MOST_PACES = 64
 """Models whose usual pace is followed; requests of others have a share of time only."""
@@ -21,8 +21,13 @@ _START: Final = 0
 _FIRST: Final = 1
 _TELL: Final = 2
 _END: Final = 3
+_KIND_BITS: Final = 2
+"""Instant and kind are one number, which is sorted by quickly."""
 
-_in_time = itemgetter(0, 1)
+_in_time = itemgetter(0)
+
+_AT_ONCE: Final = 3
+"""What most requests are heard of: a start, a first token, an end."""
 
 
 class Told(NamedTuple):
@@ -55,58 +60,66 @@ class Hearing:
 
     def __init__(self) -> None:
         self._paces: dict[str, Pace] = {}
-        self._heard: list[tuple[int, int, Teller, Told]] = []
+        # By instant and, of those of the same instant, by kind.
+        self._heard: list[tuple[int, Teller, Told]] = []
 
     @property
     def begun(self) -> bool:
         """Whether there is work to follow: once anyone has told of tokens."""
         return bool(self._paces or self._heard)
 
-    def start(self, teller: Teller, told: Told, at_ns: int) -> None:
-        """A request has started, and was found to have told this by ``at_ns``."""
+    def start(self, teller: Teller, told: Told) -> None:
+        """A request has started, and has told this since."""
         if told is not NOTHING or teller.model in self._paces:
-            self._heard.append((teller.started_ns, _START, teller, told))
-            if told.output:
-                self.tell(teller, told, at_ns)
+            self._heard.append((teller.started_ns << _KIND_BITS | _START, teller, told))
 
     def tell(self, teller: Teller, told: Told, at_ns: int) -> None:
         """A request was found to have told this by ``at_ns``."""
-        if told.first is not None and (teller.progress is None or not teller.progress.output):
-            self._heard.append((told.first[0], _FIRST, teller, told))
-        if told.prompt is not None or told.output:
-            self._heard.append((at_ns, _TELL, teller, told))
+        self._tell_first(teller, told)
+        if told is not NOTHING:
+            self._heard.append((at_ns << _KIND_BITS | _TELL, teller, told))
 
     def end(self, teller: Teller, told: Told, at_ns: int) -> None:
         """A request has ended; what it tells later is not heard."""
-        if told is not NOTHING or teller.model in self._paces:
-            self.tell(teller, told, at_ns)
-            self._heard.append((at_ns, _END, teller, told))
+        if told is NOTHING and teller.model not in self._paces:
+            return
+        self._tell_first(teller, told)
+        self._heard.append((at_ns << _KIND_BITS | _END, teller, told))
 
     def advance(self, now_ns: int) -> Iterator[None]:
         """Takes all that was heard, and works prompts off; yields about once a request."""
         heard, self._heard = self._heard, []
         heard.sort(key=_in_time)
-        for at_ns, kind, teller, told in heard:
-            self._take(at_ns, kind, teller, told)
-            yield
+        for number, (key, teller, told) in enumerate(heard):
+            self._take(key, teller, told)
+            if not number % _AT_ONCE:
+                yield
         now_s = seconds(now_ns)
         for pace in self._paces.values():
             pace.prompts.advance(now_s)
 
-    def _take(self, at_ns: int, kind: int, teller: Teller, told: Told) -> None:
+    def _tell_first(self, teller: Teller, told: Told) -> None:
         progress = teller.progress
+        if told.first is not None and (progress is None or not progress.output):
+            self._heard.append((told.first[0] << _KIND_BITS | _FIRST, teller, told))
+
+    def _take(self, key: int, teller: Teller, told: Told) -> None:
+        kind, progress = key & _END, teller.progress
         if progress is None:
-            pace = self._pace(teller.model) if kind != _END else None
+            pace = self._pace(teller.model) if kind != _END or told is not NOTHING else None
             if pace is None:
                 return
             progress = Progress(pace, seconds(teller.started_ns), told.prompt)
             teller.progress = progress
+        if kind == _START:
+            return
+        at_s = (key >> _KIND_BITS) / NS_PER_S
+        if kind == _FIRST and told.first is not None:
+            progress.tell(at_s, told.prompt, told.first[1])
+        elif told is not NOTHING:
+            progress.tell(at_s, told.prompt, told.output)
         if kind == _END:
-            progress.end(seconds(at_ns))
-        elif kind == _TELL:
-            progress.tell(seconds(at_ns), told.prompt, told.output)
-        elif kind == _FIRST and told.first is not None:
-            progress.tell(seconds(at_ns), told.prompt, told.first[1])
+            progress.end(at_s)
 
     def _pace(self, model: str) -> Pace | None:
         if model not in self._paces and len(self._paces) < MOST_PACES:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
-from inferprint.learning.model import EQUAL, WorkModel
+from inferprint.learning.model import EQUAL, Weights, WorkModel
 from inferprint.learning.progress import Progress
 from inferprint.learning.rows import Rows
 from inferprint.learning.work import NO_WORK, WindowWork, Work
@@ -19,6 +19,12 @@ class Part(NamedTuple, Generic[Key]):
     key: Key
     model: str
     progress: Progress
+
+
+Took = tuple[Key, str, float, float, float]
+"""What a request did in a window: its key, its model, and its ``Work``."""
+
+_NOTHING_DONE = NO_WORK, NO_WORK
 
 
 class Window(NamedTuple):
@@ -67,7 +73,7 @@ class Learner(Generic[Key]):
             parts: the requests that were in flight in it.
             ended: those of them that have ended, and have no part in later windows.
         """
-        took = self._take(window.end_s, parts)
+        took, new = self._take(window.end_s, parts)
         self._forget(ended)
         if window.busy_s <= 0:
             return Split(EQUAL.shared_w, {}, None)
@@ -76,11 +82,11 @@ class Learner(Generic[Key]):
             window.busy_s,
             window.active_j,
             window.idle_j,
-            _by_model((model, new) for _, model, _, new in took),
+            new,
             window.requests_s,
         )
         weights = self.model.weights(work)
-        own_j = {key: weights.own_j(model, done) for key, model, done, _ in took if any(done)}
+        own_j = _own_j(took, weights)
         row = self._rows.push(work)
         if row is not None:
             self.model.learn(row)
@@ -92,18 +98,33 @@ class Learner(Generic[Key]):
         self._forget(ended)
         self._rows.drop()
 
-    def _take(self, end_s: float, parts: Iterable[Part[Key]]) -> list[tuple[Key, str, Work, Work]]:
-        """Each request's work since the last window: to be charged, and newly done."""
-        took = []
+    def _take(
+        self, end_s: float, parts: Iterable[Part[Key]]
+    ) -> tuple[list[Took[Key]], dict[str, Work]]:
+        """The requests' work since the last window: of each, to be charged, and of each model,
+        newly done.
+        """
+        took: list[Took[Key]] = []
+        sums: dict[str, list[float]] = {}
+        done = self._done
         for key, model, progress in parts:
-            done, corrected = progress.work(end_s), progress.corrections
-            before, corrected_before = self._done.get(key, (NO_WORK, NO_WORK))
-            self._done[key] = done, corrected
-            since = new = done.minus(before)
+            at_end, corrected = progress.work(end_s), progress.corrections
+            before, corrected_before = done.get(key, _NOTHING_DONE)
+            done[key] = at_end, corrected
+            prompt = at_end[0] - before[0]
+            output = at_end[1] - before[1]
+            context = at_end[2] - before[2]
+            took.append((key, model, prompt, output, context))
+            total = sums.get(model)
+            if total is None:
+                total = sums[model] = [0.0, 0.0, 0.0]
+            total[0] += prompt
+            total[1] += output
+            total[2] += context
             if corrected is not corrected_before:
-                new = since.minus(corrected.minus(corrected_before))
-            took.append((key, model, since, new))
-        return took
+                for i, much in enumerate(corrected.minus(corrected_before)):
+                    total[i] -= much
+        return took, {model: Work(*total) for model, total in sums.items()}
 
     def _forget(self, ended: Iterable[Key]) -> None:
         for key in ended:
@@ -114,8 +135,13 @@ class Learner(Generic[Key]):
         return self.model.state()
 
 
-def _by_model(works: Iterable[tuple[str, Work]]) -> dict[str, Work]:
-    sums: dict[str, Work] = {}
-    for model, work in works:
-        sums[model] = sums.get(model, NO_WORK).plus(work)
-    return sums
+def _own_j(took: Iterable[Took[Key]], weights: Weights) -> dict[Key, float]:
+    """The weight of each request's own work, not negative; those with none left out."""
+    own_j = {}
+    prices = weights.price_j
+    for key, model, prompt, output, context in took:
+        if prompt or output or context:
+            prompt_j, output_j, context_j = prices.get(model, NO_WORK)
+            each_j = prompt * prompt_j + output * output_j + context * context_j
+            own_j[key] = each_j if each_j > 0 else 0.0
+    return own_j

@@ -81,10 +81,13 @@ class Progress:
             prompt: uncached prompt tokens so far; None: it says nothing of them.
             output: output tokens so far; fewer than before count as none.
         """
-        before = self.work(at_s) if self._first_s is None else NO_WORK
+        before = NO_WORK
+        if self._first_s is None and self._expected_output(at_s):
+            before = self.work(at_s)
         if prompt is not None and prompt != self.told_prompt:
             self._tell_prompt(prompt)
-            self._pace.prompts.grow(self)
+            if output <= self.output:  # with its output, its prompt is done
+                self._pace.prompts.grow(self)
         if output > self.output:
             self._tell_output(at_s, output - self.output)
         if before.output:
@@ -110,6 +113,8 @@ class Progress:
         prompt = self.prompt
         if self._first_s is None:
             done, output = min(self.worked, prompt), self._expected_output(at_s)
+        elif self._ended_s is not None:
+            done, output = prompt, self.output
         else:
             done, output = prompt, self._told_output(at_s)
         if not done and not output:
@@ -139,7 +144,7 @@ class Progress:
 
     def _told_output(self, at_s: float) -> float:
         """Tokens told, and of the next as much as the time since the last lets expect."""
-        if self._ended_s is not None or not self._last_took_s:
+        if not self._last_took_s:
             return self.output
         part = max(0.0, at_s - self._last_s) / self._last_took_s
         return self.output + self._last_tokens * min(1.0, part)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from itertools import takewhile
 from typing import Any, NamedTuple, Protocol
 
@@ -39,7 +39,14 @@ class Prompt(Protocol):
 
 
 class FirstToken(NamedTuple):
-    """What a first token says of the pace of prompts, one after the other or side by side."""
+    """What a first token says of the pace of prompts.
+
+    Args:
+        tokens, since_start_s: of its own prompt, had it run side by side with others.
+        serial_tokens, serial_s: of all since the first token before, one after the other.
+        alone: whether no other prompt waited.
+        in_order: whether no earlier one did.
+    """
 
     tokens: float
     since_start_s: float
@@ -50,7 +57,12 @@ class FirstToken(NamedTuple):
 
 
 class PromptQueue:
-    """The prompts of one model, in the order of their starts."""
+    """The prompts of one model, in the order of their starts.
+
+    Attributes:
+        serial: whether prompts are computed one after the other.
+        rate: prompt tokens per second, of all requests or of each; None: not known yet.
+    """
 
     def __init__(self) -> None:
         # Those that wait for their first token, and of them those that are not worked off.
@@ -59,16 +71,8 @@ class PromptQueue:
         self._at_s = -math.inf
         self._last_first_s = -math.inf
         self._serial_rate, self._parallel_rate, self._disorder = Ratio(), Ratio(), Ratio()
-
-    @property
-    def serial(self) -> bool:
-        """Whether prompts are computed one after the other."""
-        return (self._disorder.value or 0.0) < _DISORDERLY
-
-    @property
-    def rate(self) -> float | None:
-        """Prompt tokens per second, of all requests or of each; None: not known yet."""
-        return (self._serial_rate if self.serial else self._parallel_rate).value
+        self.serial = True
+        self.rate: float | None = None
 
     def join(self, prompt: Prompt, at_s: float) -> None:
         """A request starts. While no rate is known, its prompt is taken to be done at once."""
@@ -99,20 +103,22 @@ class PromptQueue:
             What ``learn`` learns from it, once it is sure that it was one.
         """
         self.advance(at_s)
-        ahead = self._ahead_of(prompt)
-        first = ahead[0] if ahead else prompt
+        ahead = self._ahead_of(prompt) if self._undone else ()
+        first_s = ahead[0].start_s if ahead else prompt.start_s
+        tokens = prompt.prompt
         seen = FirstToken(
-            tokens=prompt.prompt,
-            since_start_s=at_s - prompt.start_s,
-            serial_tokens=prompt.prompt + sum(other.prompt for other in ahead),
-            serial_s=at_s - max(first.start_s, self._last_first_s),
-            alone=len(self._waiting) <= 1,
-            in_order=not ahead,
+            tokens,
+            at_s - prompt.start_s,
+            tokens + sum(other.prompt for other in ahead),
+            at_s - max(first_s, self._last_first_s),
+            len(self._waiting) <= 1,
+            not ahead,
         )
         self._last_first_s = at_s
-        for done in [*(ahead if self.serial else ()), prompt]:
-            self._work(done, math.inf)
-            self._undone.pop(done, None)
+        if self.serial:
+            for other in ahead:
+                self._work(other, math.inf)
+        self._work(prompt, math.inf)
         self._waiting.discard(prompt)
         return seen
 
@@ -123,32 +129,41 @@ class PromptQueue:
         if seen.tokens and seen.serial_s > 0:
             self._parallel_rate.add(seen.tokens, seen.since_start_s)
             self._serial_rate.add(seen.serial_tokens, seen.serial_s)
+        self._judge()
+
+    def _judge(self) -> None:
+        self.serial = (self._disorder.value or 0.0) < _DISORDERLY
+        self.rate = (self._serial_rate if self.serial else self._parallel_rate).value
 
     def advance(self, at_s: float) -> None:
         """Works prompts off at the usual rate, up to ``at_s``."""
         if at_s <= self._at_s:
             return
         passed_s, self._at_s = at_s - self._at_s, at_s
-        rate, serial = self.rate, self.serial
-        tokens = math.inf if rate is None else passed_s * rate
-        if not serial:
+        if not self._undone:
+            return
+        tokens = math.inf if self.rate is None else passed_s * self.rate
+        if not self.serial:
             for prompt in list(self._undone):
                 self._work(prompt, tokens)
             return
         while tokens > 0 and self._undone:
             tokens -= self._work(next(iter(self._undone)), tokens)
 
-    def _ahead_of(self, prompt: Prompt) -> list[Prompt]:
+    def _ahead_of(self, prompt: Prompt) -> Sequence[Prompt]:
         """Those that started before ``prompt`` and are not done."""
+        if next(iter(self._undone)) is prompt:
+            return ()
         if prompt not in self._undone:
             return [other for other in self._undone if other.start_s < prompt.start_s]
         return list(takewhile(lambda other: other is not prompt, self._undone))
 
     def _work(self, prompt: Prompt, most: float) -> float:
         """Works on one prompt, on ``most`` tokens at most; returns how many it took."""
-        taken = max(0.0, min(most, prompt.prompt - prompt.worked))
+        whole = prompt.prompt
+        taken = max(0.0, min(most, whole - prompt.worked))
         prompt.worked += taken
-        if prompt.worked >= prompt.prompt:
+        if prompt.worked >= whole:
             self._undone.pop(prompt, None)
             if prompt.worked_off_s is None:
                 prompt.worked_off_s = self._at_s
@@ -162,6 +177,7 @@ class PromptQueue:
         """Takes up what ``state`` gave."""
         for name, ratio in self._ratios().items():
             ratio.total, ratio.over = map(float, state[name])
+        self._judge()
 
     def _ratios(self) -> dict[str, Ratio]:
         return {
