@@ -107,7 +107,9 @@ def result_of(run: Run) -> Result:
     """Makes one run."""
     scene = run.cell.scene
     idle_w = scene.device.idle_w * statistics.fmean(run.gains)
-    tracked = Tracked(scene.device.boards, idle_w if scene.idle_told else None)
+    mean_s = scene.sensor.mean_s
+    average_s = mean_s if mean_s > PERIOD_S else 0.0
+    tracked = Tracked(scene.device.boards, idle_w if scene.idle_told else None, average_s)
     ledger = Ledger(tracked.idle_w)
     replay = Replay(scene, run.gains, [tracked, ledger], run.seed, ledger.watch)
     jobs = replay.run(run.seconds)

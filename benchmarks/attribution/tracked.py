@@ -17,11 +17,17 @@ class Board:
 
     Args:
         id: of its device.
+        average_s: seconds that its sensor averages over; 0: it does not.
     """
 
-    def __init__(self, id: str) -> None:  # noqa: A002 - as Device's
+    def __init__(self, id: str, average_s: float) -> None:  # noqa: A002 - as Device's
         self._device = Device(
-            id, "gpu", "simulated H100", step_s=PERIOD_S, relative_error=GAIN_SPREAD
+            id,
+            "gpu",
+            "simulated H100",
+            step_s=PERIOD_S,
+            relative_error=GAIN_SPREAD,
+            average_s=average_s,
         )
         self.reading = Reading(id, 0, 0.0)
 
@@ -45,11 +51,14 @@ class Tracked:
     Args:
         boards: how many there are.
         gpu_idle_w: set by hand; None: idle power is observed.
+        average_s: as for ``Board``: NVML says of a power sensor whether it averages.
     """
 
-    def __init__(self, boards: int, gpu_idle_w: float | None = None) -> None:
+    def __init__(
+        self, boards: int, gpu_idle_w: float | None = None, average_s: float = 0.0
+    ) -> None:
         self._clock = FakeClock()
-        self._boards = [Board(f"gpu:{number}") for number in range(boards)]
+        self._boards = [Board(f"gpu:{number}", average_s) for number in range(boards)]
         config = Config(exporters=(), idle_policy="in_flight", gpu_idle_w=gpu_idle_w)
         self._tracker = Tracker(config, sources=self._boards, clock=self._clock).start()
         self._requests: dict[Job, tuple[Context, Request]] = {}

@@ -51,8 +51,8 @@ class Doubts:
         if window.energy_j is None or window.gap or window.rough:
             self._scatter.interrupt()
         else:
-            power_w = window.energy_j / window.duration_s
-            self._scatter.observe(power_w, window.duration_s, still and self._still)
+            alike = still and self._still
+            self._scatter.observe(window.energy_j, window.duration_s, alike)
 
     def begin(self, window: Window, split: Split, span: Span, charge: Charge) -> None:
         """A window with requests is being shared out; pays each for its own work's doubts."""
@@ -63,10 +63,9 @@ class Doubts:
             return
         noise_j2 = self._noise_j2(window, split, charge)
         shared_part = charge.share_j_per_ns * share_ns / charge.charged_j
-        own_part = sum(charge.own_j.values()) / charge.charged_j
         if charge.learned:
-            sharing = -charge.shares.own_error * own_part
-            self._pay_own(charge, noise_j2, shared_part, charge.shares.own_error * (1 - own_part))
+            sharing = charge.shares.shared_error
+            self._pay_own(charge, noise_j2, shared_part)
         else:
             sharing = equal_shares_error(span.busy_ns / share_ns)
         self._rates = Spread(
@@ -95,7 +94,7 @@ class Doubts:
 
     def of(self, stake: Stake) -> Spread:
         """What is uncertain of a request up to the last window's end."""
-        own = Spread(stake.own_noise_j2, stake.own_sharing_j, 0.0)
+        own = Spread(stake.own_noise_j2)
         spread = stake.spread
         if stake.running:
             spread = spread_since(spread, self._level, NO_SPREAD, 0.0, stake.spread_entry)
@@ -117,7 +116,7 @@ class Doubts:
             pays_idle: whether it is charged for idle energy while it ran.
         """
         spread, gain = self.of(stake), self._device.relative_error
-        active_j2 = self._active_j2(spread, earned.active_j, duration_s)
+        active_j2 = self._active_j2(stake, spread, earned.active_j, duration_s)
         idle_j2 = (spread.share_s * idle_error_w) ** 2
         return ItemDoubts(
             Doubt(gain * earned.active_j, active_j2 + idle_j2),
@@ -126,9 +125,10 @@ class Doubts:
             Doubt(gain * sum(earned), active_j2 if pays_idle else active_j2 + idle_j2),
         )
 
-    def _active_j2(self, spread: Spread, active_j: float, duration_s: float) -> float:
+    def _active_j2(self, stake: Stake, spread: Spread, active_j: float, duration_s: float) -> float:
         """Variance of active energy for all but its idle power's sake."""
-        variance_j2 = spread.noise_j2 * held_part(duration_s, self._hold_s) + spread.sharing_j**2
+        variance_j2 = spread.noise_j2 * held_part(duration_s, self._hold_s)
+        variance_j2 += _sharing_j2(stake, spread.sharing_j)
         if self._device.average_s and duration_s:
             # The mean of the seconds before lags by half of them: at a request's start and its
             # end what it adds to the power is told late, in part when it is gone.
@@ -150,8 +150,22 @@ class Doubts:
         own_part = split.requests_j / (split.requests_j + others_j) if others_j else 1.0
         return noise_j2 * own_part**2
 
-    def _pay_own(self, charge: Charge, noise_j2: float, shared_part: float, sharing: float) -> None:
+    def _pay_own(self, charge: Charge, noise_j2: float, shared_part: float) -> None:
         for stake, own_j in charge.own_j.items():
             part = own_j / charge.charged_j
             stake.own_noise_j2 += part * (part + 2 * shared_part) * noise_j2
-            stake.own_sharing_j += own_j * sharing
+        for stake, (prompt, output, alike) in charge.shares.own_errors.items():
+            stake.prompt_error_j += prompt * charge.joules
+            stake.output_error_j += output * charge.joules
+            stake.errors_alike = alike
+
+
+def _sharing_j2(stake: Stake, shared_j: float) -> float:
+    """Variance for the weights' sake: of what was shared and of own work, whose errors go
+    together.
+    """
+    prompt_j, output_j = stake.prompt_error_j, stake.output_error_j
+    prompts, outputs, both = stake.errors_alike
+    alike = prompts * shared_j * prompt_j + outputs * shared_j * output_j
+    alike += both * prompt_j * output_j
+    return max(0.0, shared_j**2 + prompt_j**2 + output_j**2 + 2 * alike)

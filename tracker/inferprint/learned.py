@@ -87,7 +87,8 @@ class Learned:
             split.own_j,
             charged_j,
             learned=True,
-            own_error=self.learner.model.own_error,
+            shared_error=split.shared_error,
+            own_errors=split.own_errors,
             noise=self.learner.model.noise,
             hold_s=HOLD_S,
         )

@@ -1,4 +1,4 @@
-"""How much a sensor scatters, seen in neighbouring windows in which the same requests ran.
+"""How much a sensor scatters, seen in neighbouring half-seconds in which the same requests ran.
 
 Pure: no clock, no I/O.
 """
@@ -7,7 +7,9 @@ from __future__ import annotations
 
 import math
 
-# Worth so many windows: what is expected before any are seen; and how many are remembered.
+# Over so long windows are put together: a sensor's error may last for a few of them.
+_STRETCH_S = 0.5
+# Worth so many stretches: what is expected before any are seen; and how many are remembered.
 _FIRST_COUNTS = 5.0
 _MEMORY = 100.0
 # A jump of more than this many deviations is taken for a change of the power itself.
@@ -25,34 +27,44 @@ class Scatter:
         self._expected = expected
         self._variance = expected * expected
         self._counts = _FIRST_COUNTS
-        self._last: tuple[float, float] | None = None
+        self._energy_j = self._length_s = 0.0
+        self._before_w: float | None = None
 
     @property
     def relative(self) -> float:
         """Over one second; over another time it falls with the square root of that."""
         return math.sqrt(self._variance)
 
-    def observe(self, power_w: float, duration_s: float, alike: bool) -> None:
-        """Takes a window's mean power.
+    def observe(self, energy_j: float, duration_s: float, alike: bool) -> None:
+        """Takes a window.
 
         Args:
-            power_w: watts, idle and active.
-            duration_s: the window's length.
+            energy_j: what the device used in it, idle and active.
+            duration_s: its length.
             alike: the same requests ran in all of it as at the end of the one before.
         """
-        last, self._last = self._last, (power_w, duration_s)
-        if not alike or last is None:
+        if not alike:
+            self.interrupt()
             return
-        mean_w, length_s = (power_w + last[0]) / 2, (duration_s + last[1]) / 2
-        if mean_w <= 0:
+        self._energy_j += energy_j
+        self._length_s += duration_s
+        if self._length_s < _STRETCH_S:
             return
-        # Two windows of the same power differ by twice the variance of one.
-        square = ((power_w - last[0]) / mean_w) ** 2 / 2 * length_s
+        power_w, length_s = self._energy_j / self._length_s, self._length_s
+        before_w, self._before_w = self._before_w, power_w
+        self._energy_j = self._length_s = 0.0
+        if before_w is not None and power_w + before_w > 0:
+            # Two stretches of the same power differ by twice the variance of one.
+            off = (power_w - before_w) / ((power_w + before_w) / 2)
+            self._take(off * off / 2 * length_s)
+
+    def interrupt(self) -> None:
+        """What comes next does not follow on what was."""
+        self._energy_j = self._length_s = 0.0
+        self._before_w = None
+
+    def _take(self, square: float) -> None:
         if self._counts > _FIRST_COUNTS + 1:
             square = min(square, _MOST**2 * max(self._variance, self._expected**2))
         self._counts = min(_MEMORY, self._counts + 1)
         self._variance += (square - self._variance) / self._counts
-
-    def interrupt(self) -> None:
-        """The next window does not follow on the last."""
-        self._last = None

@@ -58,4 +58,6 @@ class Stake:
     spread = NO_SPREAD
     spread_entry = NO_SPREAD
     own_noise_j2 = 0.0
-    own_sharing_j = 0.0
+    prompt_error_j = 0.0
+    output_error_j = 0.0
+    errors_alike: tuple[float, ...] = (0.0, 0.0, 0.0)

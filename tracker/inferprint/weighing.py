@@ -25,6 +25,7 @@ class Charge(NamedTuple):
         own_j: joules of requests' own work.
         unattributed_j: joules that nobody is there to pay.
         charged_j: all of it.
+        joules: that a weight of one comes to.
         shares: the weights.
     """
 
@@ -32,6 +33,7 @@ class Charge(NamedTuple):
     own_j: Mapping[Stake, float]
     unattributed_j: float
     charged_j: float
+    joules: float
     shares: Shares
 
     @property
@@ -83,10 +85,10 @@ class Weighing:
         charged_j = self._hold_back(split.requests_j, shares)
         weight = shares.shared * work.pool_busy_s + sum(shares.own.values())
         if weight <= 0:
-            return Charge(0.0, {}, charged_j, charged_j, shares)
+            return Charge(0.0, {}, charged_j, charged_j, 0.0, shares)
         own_j = {stake: charged_j * own / weight for stake, own in shares.own.items()}
         share_j_per_ns = charged_j * shares.shared / weight / NS_PER_S
-        return Charge(share_j_per_ns, own_j, 0.0, charged_j, shares)
+        return Charge(share_j_per_ns, own_j, 0.0, charged_j, charged_j / weight, shares)
 
     def _work(
         self, window: Window, split: Split, span: Span, cpu_ns: Mapping[Account, int]

@@ -49,7 +49,10 @@ class Shares(NamedTuple):
             what is held back is charged later. All charges never sum to more than all that
             was used, and to just that when no request is in flight.
         learned: whether the weights were learned.
-        own_error: relative standard deviation of requests' own work together, where it was.
+        shared_error: relative standard deviation of ``shared``.
+        own_errors: standard deviations of the weights of a request's prompt and output, and
+            how their errors go together, -1 to 1: of the first with what is shared, of the
+            second with it, and of both.
         noise: relative standard deviation of a second's energy about what is expected of it;
             None: nothing is expected.
         hold_s: seconds in which what is held back falls to 1/e.
@@ -59,7 +62,8 @@ class Shares(NamedTuple):
     own: Mapping[Stake, float]
     charged_j: float | None = None
     learned: bool = False
-    own_error: float = 0.0
+    shared_error: float = 0.0
+    own_errors: Mapping[Stake, tuple[float, float, tuple[float, ...]]] = {}
     noise: float | None = None
     hold_s: float = 0.0
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
+from inferprint.learning.errors import Errors
 from inferprint.learning.model import EQUAL, Weights, WorkModel
 from inferprint.learning.progress import Progress
 from inferprint.learning.rows import Rows
@@ -38,6 +39,11 @@ class Window(NamedTuple):
     requests_s: Mapping[str, float]
 
 
+OwnError = tuple[float, float, tuple[float, ...]]
+"""Standard deviations of the weights of a request's prompt and output in a window, and how
+their errors go together with what is shared and with each other, as ``WorkError`` has it."""
+
+
 class Split(NamedTuple, Generic[Key]):
     """The weights of a window.
 
@@ -45,11 +51,15 @@ class Split(NamedTuple, Generic[Key]):
         shared_w: weight per second, shared alike by those in flight.
         own_j: weight of each request's own work; those with none left out.
         expected_j: active energy that the window was expected to have; None: not known.
+        shared_error: relative standard deviation of ``shared_w``.
+        own_errors: how far off the weight of each request's own work may be.
     """
 
     shared_w: float
     own_j: Mapping[Key, float]
     expected_j: float | None
+    shared_error: float = 0.0
+    own_errors: Mapping[Key, OwnError] = {}
 
 
 class Learner(Generic[Key]):
@@ -87,10 +97,12 @@ class Learner(Generic[Key]):
         )
         weights = self.model.weights(work)
         own_j = _own_j(took, weights)
+        errors = self.model.errors
+        own_errors = _own_errors(took, errors)
         row = self._rows.push(work)
         if row is not None:
             self.model.learn(row)
-        return Split(weights.shared_w, own_j, weights.expected_j)
+        return Split(weights.shared_w, own_j, weights.expected_j, errors.shared, own_errors)
 
     def skip(self, end_s: float, parts: Iterable[Part[Key]], ended: Iterable[Key]) -> None:
         """A window whose energy is not known: the work in it is nobody's."""
@@ -133,6 +145,17 @@ class Learner(Generic[Key]):
     def state(self) -> dict[str, Any]:
         """What was learned, as plain values that JSON can hold."""
         return self.model.state()
+
+
+def _own_errors(took: Iterable[Took[Key]], errors: Errors) -> dict[Key, OwnError]:
+    """How far off the weight of each request's own work may be."""
+    own_errors: dict[Key, OwnError] = {}
+    work = errors.work
+    for key, model, prompt, output, _ in took:
+        error = work.get(model)
+        if error is not None and (prompt or output):
+            own_errors[key] = prompt * error.prompt_j, output * error.output_j, error[2:]
+    return own_errors
 
 
 def _own_j(took: Iterable[Took[Key]], weights: Weights) -> dict[Key, float]:

@@ -11,6 +11,7 @@ from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from inferprint.learning.errors import Errors, Misfit, errors_of
 from inferprint.learning.fit import RecursiveFit, Row
 from inferprint.learning.law import bend_slope, saturated, slope
 from inferprint.learning.noise import OUTLIER, Noise
@@ -82,7 +83,7 @@ class WorkModel:
     Attributes:
         identified: whether the windows have shown how much of the power is requests' own
             work. A server that always runs one request can't show it.
-        own_error: relative standard deviation of the own work in the latest rows.
+        errors: how well the weights are known.
     """
 
     def __init__(self) -> None:
@@ -93,7 +94,8 @@ class WorkModel:
         self._noise = Noise()
         self._seen_s = 0.0
         self.identified = False
-        self.own_error = math.inf
+        self.errors = Errors()
+        self._misfit = Misfit()
         self._recent: deque[WindowWork] = deque()
 
     @property
@@ -155,6 +157,8 @@ class WorkModel:
         self._noise.settle(error for _, error in seen)
         self._fit.solve(self._indices(models))
         self.identified = self._tells_apart(models)
+        if self.identified:
+            self.errors = self._errors(models)
 
     def _tells_apart(self, models: Sequence[str]) -> bool:
         """Whether the own work of the recent rows is known well enough."""
@@ -168,10 +172,32 @@ class WorkModel:
         if self._seen_s < LEAST_SEEN_S or own_j <= 0 or expected.mean <= 0:
             return False
         deviation_j = self._fit.deviation(self._indices(models), own)
-        self.own_error = deviation_j / own_j
         if deviation_j > TOLD * expected.deviation * max(1.0, own_j / expected.mean):
             return False
         return deviation_j < (LOST if self.identified else KNOWN) * own_j
+
+    def _errors(self, models: Sequence[str]) -> Errors:
+        """How well the weights of the latest rows are known."""
+        indices, busy_s = self._indices(models), sum(row.busy_s for row in self._recent)
+        work = {model: self._recent_work(model) for model in models}
+
+        def parts(values: Sequence[float]) -> list[float]:
+            fixed, bend = max(0.0, values[0]), max(0.0, values[1])
+            own = []
+            for i, done in enumerate(work.values()):
+                prompt_j, output_j, context_j = values[2 + 3 * i : 5 + 3 * i]
+                own += [done.prompt * prompt_j, done.output * output_j + done.context * context_j]
+            own_w = max(0.0, sum(own)) / busy_s
+            shared_w = saturated(fixed, bend)
+            marginal = slope(fixed, bend)
+            if own_w > 0:
+                marginal = (saturated(fixed + own_w, bend) - shared_w) / own_w
+            return [shared_w * busy_s, *(marginal * joules for joules in own)]
+
+        inflation = self._misfit.inflation
+        covariance = [[inflation * x for x in line] for line in self._fit.covariance(indices)]
+        tokens = {model: (done.prompt, done.output) for model, done in work.items()}
+        return errors_of(parts, [self._fit.estimate[i] for i in indices], covariance, tokens)
 
     def _recent_work(self, model: str) -> Work:
         return sum_of(row.work.get(model, NO_WORK) for row in self._recent)
@@ -181,7 +207,9 @@ class WorkModel:
         if len(self._recent) < RECENT // 2:
             return
         expected_j = self._expected_j(row)
-        if self._noise.changed((row.active_j - expected_j) / self._deviation_j(row, expected_j)):
+        strange = (row.active_j - expected_j) / self._deviation_j(row, expected_j)
+        self._misfit.add(strange)
+        if self._noise.changed(strange):
             self._fit.forget(_RELEARN_KEEP)
             for _ in range(len(self._recent) - _RELEARN_ROWS):
                 self._recent.popleft()

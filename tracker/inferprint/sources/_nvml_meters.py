@@ -18,10 +18,12 @@ class Meter(Protocol):
     Attributes:
         what: how it is read, for people.
         step_s: seconds between the steps of the counter; None: no steps.
+        average_s: seconds over which the power is averaged that it counts; 0: none.
     """
 
     what: str
     step_s: float | None
+    average_s: float
 
     def joules(self, handle: Any, at_ns: int) -> float:
         """Joules so far at ``at_ns``; raises NVMLError."""
@@ -42,6 +44,7 @@ class EnergyCounter:
 
     what = "total energy counter"
     step_s: float | None = 0.1
+    average_s = 0.0
 
     def __init__(self, nvml: Any) -> None:
         self._read_mj = nvml.nvmlDeviceGetTotalEnergyConsumption
@@ -64,12 +67,20 @@ class PowerIntegral:
         what: how it is read, for people.
         read_w: watts of the board with a handle; raises NVMLError.
         max_gap_s: the longest time between readings that is integrated over.
+        average_s: seconds that the sensor averages over.
     """
 
     step_s: float | None = None
 
-    def __init__(self, what: str, read_w: Callable[[Any], float], max_gap_s: float) -> None:
+    def __init__(
+        self,
+        what: str,
+        read_w: Callable[[Any], float],
+        max_gap_s: float,
+        average_s: float = 0.0,
+    ) -> None:
         self.what = what
+        self.average_s = average_s
         self._read_w = read_w
         self._max_gap_ns = max_gap_s * NS_PER_S
         self._start_j = self._energy_j = 1.0
@@ -127,4 +138,4 @@ def _meters(nvml: Any, max_gap_s: float) -> Iterator[Meter]:
     yield PowerIntegral("instant power, integrated", instant_w, max_gap_s)
     # NVIDIA, "NVML API Reference", nvmlDeviceGetPowerUsage: since Ampere, but for GA100.
     mean = "power, integrated; most GPUs give the mean of the last second, so it lags"
-    yield PowerIntegral(mean, mean_w, max_gap_s)
+    yield PowerIntegral(mean, mean_w, max_gap_s, average_s=1.0)
