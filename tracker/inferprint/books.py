@@ -14,10 +14,12 @@ from inferprint.attribution import Earned, Ledger
 from inferprint.records import DeviceBalance
 from inferprint.stakes import ARRIVE, END, END_PAUSED, PAUSE, RESUME, STEP, Stake
 from inferprint.timeline import Event, Timeline
+from inferprint.units import NS_PER_S
 from inferprint.windows import Window
 
 if TYPE_CHECKING:
     from inferprint.learning.progress import Progress
+    from inferprint.outlook import Outlook
 
 _time_of = itemgetter(0)
 
@@ -51,6 +53,8 @@ class Account:
 
     # Its work, once it or another of its model has told of tokens.
     progress: Progress | None = None
+    # What was known when it started, if it is one of those that quotes learn from.
+    outlook: Outlook | None = None
 
     def __init__(
         self, request: Any, started_ns: int, parent: Account | None = None, model: str = ""
@@ -72,6 +76,7 @@ class Books:
         self.ledgers = {ledger.device.id: ledger for ledger in ledgers}
         self._in_order = list(ledgers)
         self._timeline = Timeline()
+        self._arrived = 0
         self._told: list[Event] = []
         self._ended: deque[Account] = deque()
         self._settled: list[Account] = []
@@ -89,6 +94,7 @@ class Books:
             parent_cpu_ns: likewise of the thread that its parent owns.
         """
         account.books = self
+        self._arrived += 1
         at_ns = account.started_ns
         parent = account.parent
         if parent is not None and parent.ended_ns is not None:
@@ -191,6 +197,13 @@ class Books:
     def running(self) -> int:
         """Requests in flight, by what was told so far."""
         return self._timeline.state.running + sum(STEP[event[1]] for event in self._told)
+
+    def load(self) -> tuple[float, float, int]:
+        """Integrals over time (s) of the number in flight and of its square, and how many
+        requests have arrived, all so far.
+        """
+        timeline = self._timeline
+        return timeline.request_ns / NS_PER_S, timeline.pair_ns / NS_PER_S, self._arrived
 
     # ---- settlement ----------------------------------------------------------------------
 

@@ -25,6 +25,7 @@ from inferprint.factors import Factors
 from inferprint.idle import IdlePower
 from inferprint.learned import Learned
 from inferprint.learning.hearing import NOTHING, Hearing, Told
+from inferprint.quoting import Quoting
 from inferprint.receipt import Receipt
 from inferprint.records import Device, Reading
 from inferprint.request import Request
@@ -73,6 +74,7 @@ class Engine:
         self._made_ns = clock.now_ns()
         self._opened = False
         self._hearing = Hearing()
+        self.quoting = Quoting()
         # Requests that are settled and whose receipts are not with the outboxes yet.
         # Events drained, requests settled, and receipts with the outboxes, so far.
         self._drained = self._settled = self._handed_over = 0
@@ -170,6 +172,7 @@ class Engine:
         """Splits the windows that have closed, settles requests, hands receipts over;
         yields about once for every request.
         """
+        closed = bool(self._closing)
         while self._closing:
             with self.lock:
                 window = self._closing.popleft()
@@ -188,6 +191,8 @@ class Engine:
             self.books.give_up(now_ns - self._patience_ns())
             self._bound_backlog()
             settled = self._settle()
+            if closed:
+                self.quoting.refresh(now_ns, self.books, self._hearing.paces)
             self.lock.notify_all()
         yield from self._hand_over(settled)
 
@@ -254,6 +259,7 @@ class Engine:
         cpu_ns = request._cpu_started_ns
         self.books.start(account, cpu_ns, _shared_clock(request, cpu_ns))
         self._hearing.start(account, _told(request), self._clock.now_ns())
+        self.quoting.start(account)
 
     def _close_account(self, request: Request, account: Account) -> None:
         self.in_flight[request.model] -= 1
@@ -278,6 +284,8 @@ class Engine:
         for account in self.books.settled():
             request = account.request
             request._settled = True
+            if account.outlook is not None:
+                self.quoting.settle(account, _told(request), request._most, request._outcome == "ok")
             # Nothing may hold itself in a circle: requests are freed without the collector.
             request._parent = account.request = None
             settled.append(request)

@@ -97,6 +97,8 @@ class Request:
     _thread: ThreadCpu | None = None
     _cpu_started_ns: int | None = None
     _cpu_ended_ns: int | None = None
+    # Output tokens that it will have at most, where that was told before it ran.
+    _most: int | None = None
     _account: Account | None = None
     _settled = False
     _receipt: Receipt | None = None

@@ -6,7 +6,7 @@ often it tells; only its first tokens have an instant of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from operator import itemgetter
 from typing import Final, NamedTuple, Protocol
 
@@ -61,6 +61,11 @@ class Hearing:
     def begun(self) -> bool:
         """Whether there is work to follow: once anyone has told of tokens."""
         return bool(self._paces or self._heard)
+
+    @property
+    def paces(self) -> Mapping[str, Pace]:
+        """The usual pace of the models that have told of tokens."""
+        return self._paces
 
     def start(self, teller: Teller, told: Told, at_ns: int) -> None:
         """A request has started, and was found to have told this by ``at_ns``."""

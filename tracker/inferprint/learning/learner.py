@@ -8,6 +8,7 @@ from typing import Any, Generic, NamedTuple, TypeVar
 from inferprint.learning.model import EQUAL, WorkModel
 from inferprint.learning.progress import Progress
 from inferprint.learning.rows import Rows
+from inferprint.learning.usual import BUSY, Ratio
 from inferprint.learning.work import NO_WORK, WindowWork, Work
 
 Key = TypeVar("Key", bound=Hashable)
@@ -56,6 +57,7 @@ class Learner(Generic[Key]):
     def __init__(self, model: WorkModel | None = None) -> None:
         self.model = model or WorkModel()
         self._rows = Rows()
+        self._own_w = Ratio()
         # What each request had done, and been corrected by, at the last window's end.
         self._done: dict[Key, tuple[Work, Work]] = {}
 
@@ -80,11 +82,18 @@ class Learner(Generic[Key]):
             window.requests_s,
         )
         weights = self.model.weights(work)
+        self._own_w.add(self.model.own_j(work), window.busy_s, BUSY * window.busy_s)
         own_j = {key: weights.own_j(model, done) for key, model, done, _ in took if any(done)}
         row = self._rows.push(work)
         if row is not None:
             self.model.learn(row)
         return Split(weights.shared_w, own_j, weights.expected_j)
+
+    def prices(self) -> tuple[float, Mapping[str, Work]]:
+        """What work costs at the load of the last ten seconds: watts that are shared alike, and
+        joules of a token by model.
+        """
+        return self.model.prices(self._own_w.value or 0.0)
 
     def skip(self, end_s: float, parts: Iterable[Part[Key]], ended: Iterable[Key]) -> None:
         """A window whose energy is not known: the work in it is nobody's."""

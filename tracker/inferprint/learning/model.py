@@ -119,19 +119,31 @@ class WorkModel:
         """How a window's active energy is weighed, with what is known by now."""
         if window.busy_s < _LEAST_S:
             return EQUAL
-        fixed_w, bend = self._fit.estimate[self._fixed], self._fit.estimate[self._bend]
         own_w = self._own_w(window)
-        if fixed_w + own_w <= 0:
+        if self._fit.estimate[self._fixed] + own_w <= 0:
             return EQUAL
-        shared_w = saturated(fixed_w, bend)
-        active_w = saturated(fixed_w + own_w, bend)
-        marginal = (active_w - shared_w) / own_w if own_w > 0 else slope(fixed_w, bend)
-        ease = -math.expm1(-self._seen_s / EASE_S)
-        prices = {
-            model: Work(*(ease * marginal * price for price in self.price_j(model)))
-            for model in window.work
-        }
-        return Weights(shared_w, prices, active_w * window.busy_s)
+        prices = self._prices(own_w, window.work)
+        return Weights(self.fixed_w, prices, self._active_w(own_w) * window.busy_s)
+
+    def prices(self, own_w: float) -> tuple[float, Mapping[str, Work]]:
+        """Watts that are shared alike, and by model the joules of each token of own work, while
+        all own work draws ``own_w`` before power saturates.
+        """
+        return self.fixed_w, self._prices(own_w, self._own)
+
+    def own_j(self, window: WindowWork) -> float:
+        """The energy of all own work of a window, before power saturates."""
+        return self._own_w(window) * window.busy_s
+
+    def _active_w(self, own_w: float) -> float:
+        return saturated(self._fit.estimate[self._fixed] + own_w, self._fit.estimate[self._bend])
+
+    def _prices(self, own_w: float, models: Iterable[str]) -> Mapping[str, Work]:
+        fixed_w, bend = self._fit.estimate[self._fixed], self._fit.estimate[self._bend]
+        rise_w = self._active_w(own_w) - self.fixed_w
+        marginal = rise_w / own_w if own_w > 0 else slope(fixed_w, bend)
+        each = marginal * -math.expm1(-self._seen_s / EASE_S)
+        return {model: Work(*(each * price for price in self.price_j(model))) for model in models}
 
     def learn(self, row: WindowWork) -> None:
         """Learns from a stretch of time in which requests ran.

@@ -70,6 +70,13 @@ class PromptQueue:
         """Prompt tokens per second, of all requests or of each; None: not known yet."""
         return (self._serial_rate if self.serial else self._parallel_rate).value
 
+    @property
+    def ahead(self) -> float:
+        """Prompt tokens that are computed before those of a request that starts now."""
+        if not self.serial:
+            return 0.0
+        return sum(max(0.0, prompt.prompt - prompt.worked) for prompt in self._undone)
+
     def join(self, prompt: Prompt, at_s: float) -> None:
         """A request starts. While no rate is known, its prompt is taken to be done at once."""
         self.advance(at_s)

@@ -8,6 +8,10 @@ _MEMORY = 100.0
 """How many requests what is usual is a mean over, weighted by their age."""
 
 
+BUSY = 10.0
+"""Requests' worth of a busy second, where a ratio is to be over the last ten of them."""
+
+
 class Ratio:
     """A ratio of sums over the last hundred or so requests."""
 
