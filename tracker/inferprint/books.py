@@ -231,6 +231,10 @@ class Books:
         """What a request has at stake, by device."""
         return list(zip(self._in_order, account.stakes, strict=True))
 
+    def earned_j(self, account: Account) -> float:
+        """All that a request has earned up to the last windows' ends."""
+        return sum(sum(ledger.earned(stake)) for ledger, stake in self.stakes_of(account))
+
     def balance(self) -> dict[str, DeviceBalance]:
         """The books of the devices that have been read, by device id."""
         return {

@@ -14,22 +14,27 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any
 
 from inferprint import flags
 from inferprint._config import Config
 from inferprint.attribution import Ledger
 from inferprint.books import Account, Books
+from inferprint.budget import Guard
 from inferprint.clock import Clock
 from inferprint.delivery import Outbox
 from inferprint.factors import Factors
 from inferprint.idle import IdlePower
 from inferprint.learned import Learned
 from inferprint.learning.hearing import NOTHING, Hearing, Told
+from inferprint.learning.learner import Learner
+from inferprint.learning.usual import Ratio
 from inferprint.quoting import Quoting
 from inferprint.receipt import Receipt
 from inferprint.records import Device, Reading
 from inferprint.request import Request
 from inferprint.sampler import Sampler
+from inferprint.saved import Saved, SavedDevice, from_plain, to_plain
 from inferprint.settlement import Settlement, provisional, receipt_of, settlement
 from inferprint.sources import PowerSource
 from inferprint.standing import idle_policy
@@ -58,9 +63,16 @@ class Engine:
         config: the settings.
         factors: what energy means.
         clock: what everything is stamped with.
+        learned: what ``state`` gave before; None: nothing.
     """
 
-    def __init__(self, config: Config, factors: Factors, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: Config,
+        factors: Factors,
+        clock: Clock,
+        learned: Mapping[str, Any] | None = None,
+    ) -> None:
         self.lock = threading.Condition(threading.RLock())
         self.events: deque[Request] = deque()
         # Requests that have told of tokens since they were last looked at.
@@ -73,8 +85,9 @@ class Engine:
         self._config, self._factors, self._clock = config, factors, clock
         self._made_ns = clock.now_ns()
         self._opened = False
-        self._hearing = Hearing()
-        self.quoting = Quoting()
+        self._learned = Saved() if learned is None else from_plain(learned)
+        self._hearing = Hearing(self._learned.paces)
+        self.quoting = Quoting(self._learned.records)
         # Requests that are settled and whose receipts are not with the outboxes yet.
         # Events drained, requests settled, and receipts with the outboxes, so far.
         self._drained = self._settled = self._handed_over = 0
@@ -82,6 +95,8 @@ class Engine:
         self._said = NO_FLAGS
         self._closing: deque[Window] = deque()
         self._job: Iterator[None] = iter(())
+        # Requests in flight that have a budget.
+        self._guarded: dict[Account, Guard] = {}
         self._callbacks: dict[Request, list[Callable[[], None]]] = {}
         self._id_prefix = os.urandom(6).hex()
         self._ids = count(1)
@@ -103,6 +118,7 @@ class Engine:
                 idle = IdlePower(device, _idle_by_hand(config, device))
                 policy = idle_policy(config.idle_policy, config.standing_horizon_s)
                 ledgers.append(Ledger(device, idle, policy, weights, place=len(ledgers)))
+                _resume(ledgers[-1], self._learned.of(device))
         with self.lock:
             self.books, self._opened = Books(ledgers), True
 
@@ -193,6 +209,8 @@ class Engine:
             settled = self._settle()
             if closed:
                 self.quoting.refresh(now_ns, self.books, self._hearing.paces)
+                for account, guard in self._guarded.items():
+                    guard.spent_j = self.books.earned_j(account)
             self.lock.notify_all()
         yield from self._hand_over(settled)
 
@@ -214,6 +232,19 @@ class Engine:
                 if self.books.backlog(device.id) > MOST_PENDING:
                     window = lane.abandon(device.id, self._clock.now_ns())
                     _exhaust(self.books.close(window))
+
+    def state(self) -> Mapping[str, Any]:
+        """What was learned up to now, as plain values; learning goes on as if not asked."""
+        with self.lock:
+            saved = Saved(
+                [_learned_of(ledger) for ledger in self.books.ledgers.values()],
+                dict(self._hearing.paces),
+                self.quoting.records,
+                self.quoting.outlook,
+                self._config.idle_policy,
+                datetime.now(UTC).isoformat(timespec="seconds"),
+            )
+            return to_plain(saved)
 
     # ---- requests ------------------------------------------------------------------------
 
@@ -256,6 +287,8 @@ class Engine:
         account = Account(request, request._started_ns, parent, request.model)
         request._account = account
         self.in_flight[request.model] += 1
+        if request._guard is not None:
+            self._guarded[account] = request._guard
         cpu_ns = request._cpu_started_ns
         self.books.start(account, cpu_ns, _shared_clock(request, cpu_ns))
         self._hearing.start(account, _told(request), self._clock.now_ns())
@@ -263,6 +296,7 @@ class Engine:
 
     def _close_account(self, request: Request, account: Account) -> None:
         self.in_flight[request.model] -= 1
+        self._guarded.pop(account, None)
         if not self.in_flight[request.model]:
             del self.in_flight[request.model]
         cpu_ns = request._cpu_ended_ns
@@ -285,7 +319,9 @@ class Engine:
             request = account.request
             request._settled = True
             if account.outlook is not None:
-                self.quoting.settle(account, _told(request), request._most, request._outcome == "ok")
+                self.quoting.settle(
+                    account, _told(request), request._most, request._outcome == "ok"
+                )
             # Nothing may hold itself in a circle: requests are freed without the collector.
             request._parent = account.request = None
             settled.append(request)
@@ -346,6 +382,23 @@ def _exhaust(work: Iterator[None]) -> None:
 def _weights(device: Device, reading: Reading | None, place: int) -> Weights:
     cpu = device.component != "gpu" and reading is not None and reading.own_s is not None
     return ThreadCpuTime() if cpu else Learned(place)
+
+
+def _resume(ledger: Ledger, saved: SavedDevice | None) -> None:
+    """Takes up what was learned of a device before."""
+    if saved is None:
+        return
+    ledger.busy_w = saved.busy_w
+    if saved.work is not None and isinstance(ledger.weights, Learned):
+        ledger.weights.learner = Learner(saved.work, saved.own_w)
+
+
+def _learned_of(ledger: Ledger) -> SavedDevice:
+    weights = ledger.weights
+    if not isinstance(weights, Learned):
+        return SavedDevice(ledger.device, None, Ratio(), ledger.busy_w)
+    learner = weights.learner
+    return SavedDevice(ledger.device, learner.model, learner.own_w, ledger.busy_w)
 
 
 def _told(request: Request) -> Told:

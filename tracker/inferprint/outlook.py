@@ -6,7 +6,7 @@ Pure and immutable: the engine makes one whenever windows have closed, and any t
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 from inferprint import flags
 from inferprint.attribution import Earned
@@ -15,6 +15,10 @@ from inferprint.learning.record import Spread, Usual
 from inferprint.learning.work import NO_WORK, Work
 from inferprint.records import Device
 from inferprint.settlement import Part
+
+if TYPE_CHECKING:
+    from inferprint.learning.pace import Pace
+    from inferprint.learning.record import Record
 
 
 class DeviceOutlook(NamedTuple):
@@ -86,6 +90,18 @@ class ModelOutlook(NamedTuple):
             return None
         prompt_s = (self.waiting + prompt) / self.prompt_rate if self.prompt_rate else 0.0
         return prompt_s + output / self.output_rate
+
+
+def model_outlook(pace: Pace, record: Record) -> ModelOutlook:
+    """What is known of a model now."""
+    return ModelOutlook(
+        pace.prompts.rate,
+        pace.prompts.ahead,
+        pace.output_rate.value,
+        record.lengths.usual,
+        Found(record.energy.spread, record.duration.spread),
+        Found(record.energy_of_usual.spread, record.duration_of_usual.spread),
+    )
 
 
 class Expected(NamedTuple):

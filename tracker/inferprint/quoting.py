@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from inferprint.learning.crowd import Load
 from inferprint.learning.record import Record
-from inferprint.outlook import NOTHING_KNOWN, DeviceOutlook, Found, ModelOutlook, Outlook
+from inferprint.outlook import NOTHING_KNOWN, DeviceOutlook, Outlook, model_outlook
 from inferprint.units import NS_PER_S, seconds
 
 if TYPE_CHECKING:
@@ -23,22 +23,31 @@ if TYPE_CHECKING:
     from inferprint.learning.hearing import Told
     from inferprint.learning.pace import Pace
 
-SAMPLES_PER_S = 20
-"""Requests a second whose outlook is followed; more of them tell little more."""
+LEAST_APART_S = 0.05
+"""Between the starts of requests whose outlook is followed; more of them tell little more."""
 
-_SAMPLE_NS = NS_PER_S // SAMPLES_PER_S
+RESIDENCES_APART = 0.05
+"""The same over how long a request is in flight: what one runs beside, those do that start with
+it, so that a record of many at once would know no other load."""
+
+FOLLOWED = 2.0
+"""Requests count in the record if the load had been followed this many times as long as they ran:
+how wrong the first quotes are says nothing of later ones."""
 
 
 class Quoting:
     """Makes outlooks, and learns how far they are off.
 
+    Args:
+        records: what was learned before, by model.
+
     Attributes:
         outlook: the latest; it may be read by any thread.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, records: Mapping[str, Record] | None = None) -> None:
         self.outlook: Outlook = NOTHING_KNOWN
-        self.records: dict[str, Record] = {}
+        self.records: dict[str, Record] = dict(records or {})
         self._load = Load()
         self._next_ns = 0
 
@@ -51,13 +60,14 @@ class Quoting:
         self.outlook = Outlook(
             crowd,
             tuple(_device(ledger, at_ns, quiet) for ledger in books.ledgers.values()),
-            {model: _model(pace, self._record(model)) for model, pace in paces.items()},
+            {model: model_outlook(pace, self._record(model)) for model, pace in paces.items()},
         )
 
     def start(self, account: Account) -> None:
         """A request has started: if it is one of the sample, it is followed."""
         if account.started_ns >= self._next_ns and account.model in self.outlook.models:
-            self._next_ns = account.started_ns + _SAMPLE_NS
+            apart_s = max(LEAST_APART_S, RESIDENCES_APART * self.outlook.crowd.residence_s)
+            self._next_ns = account.started_ns + round(apart_s * NS_PER_S)
             account.outlook = self.outlook
 
     def settle(self, account: Account, told: Told, most: int | None, ok: bool) -> None:
@@ -72,10 +82,11 @@ class Quoting:
         outlook, account.outlook = account.outlook, None
         if outlook is None or account.children or not told.output or account.books is None:
             return
-        earned = [ledger.earned(stake) for ledger, stake in account.books.stakes_of(account)]
-        actual_j = sum(map(sum, earned))
+        actual_j = account.books.earned_j(account)
         assert account.ended_ns is not None
         actual_s = seconds(account.ended_ns - account.started_ns)
+        if outlook.crowd.followed_s < FOLLOWED * actual_s:
+            return
         model, prompt, record = account.model, told.prompt or 0, self._record(account.model)
         known = outlook.expected(model, prompt, told.output)
         if known is not None:
@@ -106,15 +117,4 @@ def _device(ledger: Ledger, at_ns: int, quiet: bool) -> DeviceOutlook:
         own_j,
         ledger.shared_idle_w,
         ledger.standing_due_j(at_ns, quiet),
-    )
-
-
-def _model(pace: Pace, record: Record) -> ModelOutlook:
-    return ModelOutlook(
-        pace.prompts.rate,
-        pace.prompts.ahead,
-        pace.output_rate.value,
-        record.lengths.usual,
-        Found(record.energy.spread, record.duration.spread),
-        Found(record.energy_of_usual.spread, record.duration_of_usual.spread),
     )

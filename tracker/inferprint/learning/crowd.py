@@ -19,11 +19,13 @@ class Crowd(NamedTuple):
         running: requests in flight now.
         others: how many others a request has beside it in the mean.
         residence_s: how long a request is in flight in the mean.
+        followed_s: for how long the load has been followed.
     """
 
     running: int = 0
     others: float = 0.0
     residence_s: float = 0.0
+    followed_s: float = 0.0
 
     def share_s(self, duration_s: float) -> float:
         """The expected integral of 1/n over a request that starts now, n in flight.
@@ -48,6 +50,7 @@ class Load:
 
     def __init__(self) -> None:
         self._at_ns = 0
+        self._since_ns: int | None = None
         self._seen = (0.0, 0.0, 0)
         self._sums = [0.0, 0.0, 0.0]
 
@@ -72,6 +75,8 @@ class Load:
         requests_s, pairs_s, arrivals = self._sums
         if requests_s <= _LEAST_S or arrivals <= _LEAST_S:
             return Crowd(running)
+        if self._since_ns is None:
+            self._since_ns = at_ns
         # A request sees the others in flight as time does, weighted by how many see it.
         others = max(0.0, pairs_s / requests_s - 1)
-        return Crowd(running, others, requests_s / arrivals)
+        return Crowd(running, others, requests_s / arrivals, (at_ns - self._since_ns) / 1e9)

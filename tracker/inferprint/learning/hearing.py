@@ -51,10 +51,14 @@ class Teller(Protocol):
 
 
 class Hearing:
-    """The work of all requests, as they tell of it."""
+    """The work of all requests, as they tell of it.
 
-    def __init__(self) -> None:
-        self._paces: dict[str, Pace] = {}
+    Args:
+        paces: what was learned before of models' usual pace.
+    """
+
+    def __init__(self, paces: Mapping[str, Pace] | None = None) -> None:
+        self._paces = dict(paces or {})
         self._heard: list[tuple[int, int, Teller, Told]] = []
 
     @property

@@ -6,7 +6,7 @@ from bisect import bisect_left, insort
 from collections import deque
 from collections.abc import Iterable, Sequence
 
-MOST = 200
+MOST = 300
 """Values that are kept: as many requests as what is usual is a mean over, twice over."""
 
 

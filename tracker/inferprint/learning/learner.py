@@ -52,12 +52,13 @@ class Learner(Generic[Key]):
 
     Args:
         model: what was learned before; None: nothing.
+        own_w: watts of own work, before power saturates, at the load of before.
     """
 
-    def __init__(self, model: WorkModel | None = None) -> None:
+    def __init__(self, model: WorkModel | None = None, own_w: Ratio | None = None) -> None:
         self.model = model or WorkModel()
         self._rows = Rows()
-        self._own_w = Ratio()
+        self.own_w = own_w or Ratio()
         # What each request had done, and been corrected by, at the last window's end.
         self._done: dict[Key, tuple[Work, Work]] = {}
 
@@ -82,7 +83,7 @@ class Learner(Generic[Key]):
             window.requests_s,
         )
         weights = self.model.weights(work)
-        self._own_w.add(self.model.own_j(work), window.busy_s, BUSY * window.busy_s)
+        self.own_w.add(self.model.own_j(work), window.busy_s, BUSY * window.busy_s)
         own_j = {key: weights.own_j(model, done) for key, model, done, _ in took if any(done)}
         row = self._rows.push(work)
         if row is not None:
@@ -93,7 +94,7 @@ class Learner(Generic[Key]):
         """What work costs at the load of the last ten seconds: watts that are shared alike, and
         joules of a token by model.
         """
-        return self.model.prices(self._own_w.value or 0.0)
+        return self.model.prices(self.own_w.value or 0.0)
 
     def skip(self, end_s: float, parts: Iterable[Part[Key]], ended: Iterable[Key]) -> None:
         """A window whose energy is not known: the work in it is nobody's."""

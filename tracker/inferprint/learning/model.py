@@ -6,6 +6,7 @@ saturates. Shared alike is g(F), and own work w is paid for at (g(F + w) - g(F))
 
 from __future__ import annotations
 
+import copy
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -260,25 +261,31 @@ class WorkModel:
         return [self._fixed, self._bend, *(i for model in models for i in self._own[model])]
 
     def state(self) -> dict[str, Any]:
-        """What was learned, as plain values that JSON can hold.
+        """What was learned, as plain values that JSON can hold; it goes on learning as if it
+        had not been asked.
 
-        The latest rows are taken as seen for good.
+        In the state, the latest rows are taken as seen for good.
         """
-        while self._recent:
-            self._keep(self._recent.popleft())
-        self._fit.try_again(())
+        kept = copy.deepcopy(self)
+        for row in kept._recent:
+            kept._keep(row)
+        kept._fit.try_again(())
         return {
-            "fit": self._fit.state(),
-            "own": {model: list(indices) for model, indices in self._own.items()},
-            "prior": self._prior.state(),
-            "noise": self._noise.relative,
-            "seen_s": self._seen_s,
-            "identified": self.identified,
+            "fit": kept._fit.state(),
+            "own": {model: list(indices) for model, indices in kept._own.items()},
+            "prior": kept._prior.state(),
+            "noise": kept._noise.relative,
+            "seen_s": kept._seen_s,
+            "identified": kept.identified,
         }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> WorkModel:
-        """The model that ``state`` was taken from."""
+        """The model that ``state`` was taken from.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no such state.
+        """
         model = cls()
         model._fit = RecursiveFit.from_state(state["fit"])
         model._own = {name: list(map(int, indices)) for name, indices in state["own"].items()}
@@ -286,4 +293,7 @@ class WorkModel:
         model._noise.relative = float(state["noise"])
         model._seen_s = float(state["seen_s"])
         model.identified = bool(state["identified"])
+        model._fit.check(
+            [model._fixed, model._bend, *(i for own in model._own.values() for i in own)]
+        )
         return model

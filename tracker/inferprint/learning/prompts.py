@@ -163,12 +163,13 @@ class PromptQueue:
 
     def state(self) -> dict[str, Any]:
         """What was learned, as plain values."""
-        return {name: [ratio.total, ratio.over] for name, ratio in self._ratios().items()}
+        return {name: ratio.state() for name, ratio in self._ratios().items()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Takes up what ``state`` gave."""
         for name, ratio in self._ratios().items():
-            ratio.total, ratio.over = map(float, state[name])
+            known = Ratio.from_state(state[name])
+            ratio.total, ratio.over = known.total, known.over
 
     def _ratios(self) -> dict[str, Ratio]:
         return {
