@@ -266,7 +266,8 @@ class Tracker:
         """What a request would use if it started now: energy, time, carbon, cost, each with an
         interval of 90 %.
 
-        It reads what was known when the last windows closed, and no device.
+        It reads what was known when the last windows closed; no device is asked, and nothing is
+        waited for.
 
         Args:
             model: the model's name, as requests are made with.
@@ -285,8 +286,7 @@ class Tracker:
         from inferprint.quotation import asked, quote_of
 
         request = asked(model, input_tokens, output_tokens, max_output_tokens, cached_input_tokens)
-        outlook = self._engine.quoting.outlook
-        return quote_of(outlook, request, self.factors, self.config.idle_policy)
+        return quote_of(self._engine.outlook(), request, self.factors, self.config.idle_policy)
 
     def track(
         self,

@@ -29,6 +29,7 @@ from inferprint.learned import Learned
 from inferprint.learning.hearing import NOTHING, Hearing, Told
 from inferprint.learning.learner import Learner
 from inferprint.learning.usual import Ratio
+from inferprint.outlook import Outlook
 from inferprint.quoting import Quoting
 from inferprint.receipt import Receipt
 from inferprint.records import Device, Reading
@@ -51,6 +52,8 @@ MOST_OWNERS = 64
 # Requests whose part of the work is done before others get the interpreter: half a
 # millisecond's worth.
 REQUESTS_AT_ONCE = 100
+# Starts and ends that a quote looks at; with more of them, one more or less does not matter.
+MOST_LOOKED_AT = 1_000
 # Receipts that are made before the exporters get them.
 RECEIPTS_AT_ONCE = 500
 DONE = object()
@@ -233,6 +236,16 @@ class Engine:
                     window = lane.abandon(device.id, self._clock.now_ns())
                     _exhaust(self.books.close(window))
 
+    def outlook(self) -> Outlook:
+        """What a request that starts now would meet: what was known when the last windows closed,
+        and the requests that have started and ended since.
+
+        It takes no lock, and looks at a bounded number of them.
+        """
+        outlook = self.quoting.outlook
+        told = self.events.copy() if len(self.events) <= MOST_LOOKED_AT else ()
+        return outlook.beside(outlook.crowd.running + sum(map(_step, set(told))))
+
     def state(self) -> Mapping[str, Any]:
         """What was learned up to now, as plain values; learning goes on as if not asked."""
         with self.lock:
@@ -290,9 +303,9 @@ class Engine:
         if request._guard is not None:
             self._guarded[account] = request._guard
         cpu_ns = request._cpu_started_ns
+        self.quoting.start(account, self.books)
         self.books.start(account, cpu_ns, _shared_clock(request, cpu_ns))
         self._hearing.start(account, _told(request), self._clock.now_ns())
-        self.quoting.start(account)
 
     def _close_account(self, request: Request, account: Account) -> None:
         self.in_flight[request.model] -= 1
@@ -399,6 +412,15 @@ def _learned_of(ledger: Ledger) -> SavedDevice:
         return SavedDevice(ledger.device, None, Ratio(), ledger.busy_w)
     learner = weights.learner
     return SavedDevice(ledger.device, learner.model, learner.own_w, ledger.busy_w)
+
+
+def _step(request: Request) -> int:
+    """By how many a request that the books have not been told of changes those in flight; one
+    inside another takes its place.
+    """
+    started = request._account is None and request._parent is None
+    ended = request._ended_ns >= 0 and request._parent is None
+    return started - ended
 
 
 def _told(request: Request) -> Told:

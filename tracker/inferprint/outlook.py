@@ -129,6 +129,10 @@ class Outlook(NamedTuple):
     devices: tuple[DeviceOutlook, ...] = ()
     models: Mapping[str, ModelOutlook] = {}
 
+    def beside(self, running: int) -> Outlook:
+        """The same with so many requests in flight."""
+        return self._replace(crowd=self.crowd._replace(running=max(0, running)))
+
     def unknown(self, model: str) -> str | None:
         """Why nothing can be said of a model's requests; None: something can."""
         known = self.models.get(model)

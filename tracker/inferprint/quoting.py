@@ -63,12 +63,14 @@ class Quoting:
             {model: model_outlook(pace, self._record(model)) for model, pace in paces.items()},
         )
 
-    def start(self, account: Account) -> None:
-        """A request has started: if it is one of the sample, it is followed."""
+    def start(self, account: Account, books: Books) -> None:
+        """A request starts, and the books are told of it next: if it is one of the sample, it is
+        followed.
+        """
         if account.started_ns >= self._next_ns and account.model in self.outlook.models:
             apart_s = max(LEAST_APART_S, RESIDENCES_APART * self.outlook.crowd.residence_s)
             self._next_ns = account.started_ns + round(apart_s * NS_PER_S)
-            account.outlook = self.outlook
+            account.outlook = self.outlook.beside(books.running)
 
     def settle(self, account: Account, told: Told, most: int | None, ok: bool) -> None:
         """A request was settled.

@@ -51,6 +51,7 @@ class Load:
     def __init__(self) -> None:
         self._at_ns = 0
         self._since_ns: int | None = None
+        self._arrival_ns = 0
         self._seen = (0.0, 0.0, 0)
         self._sums = [0.0, 0.0, 0.0]
 
@@ -71,12 +72,16 @@ class Load:
         seen = (request_s, pair_s, arrived)
         for i in range(3):
             self._sums[i] = keep * self._sums[i] + seen[i] - self._seen[i]
+        if arrived > self._seen[2]:
+            self._arrival_ns = at_ns
         self._seen = seen
         requests_s, pairs_s, arrivals = self._sums
         if requests_s <= _LEAST_S or arrivals <= _LEAST_S:
             return Crowd(running)
         if self._since_ns is None:
             self._since_ns = at_ns
-        # A request sees the others in flight as time does, weighted by how many see it.
-        others = max(0.0, pairs_s / requests_s - 1)
+        # A request sees the others in flight as time does, weighted by how many see it. Where
+        # none comes any more, there will be none to see.
+        fresh = math.exp(-(at_ns - self._arrival_ns) / 1e9 / HORIZON_S)
+        others = max(0.0, pairs_s / requests_s - 1) * fresh
         return Crowd(running, others, requests_s / arrivals, (at_ns - self._since_ns) / 1e9)
