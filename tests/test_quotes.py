@@ -86,11 +86,11 @@ def test_it_quotes_what_a_request_alone_takes(rig: Rig, served: Served) -> None:
 
 def test_company_makes_it_cheaper(rig: Rig, served: Served) -> None:
     """What anyone running costs is shared: with six others in flight, as many as usual, a quote
-    is a fraction of that alone, and within 5 % of what the request then uses.
+    is a fraction of that alone, and within 7 % of what the request then uses.
     """
     alone_j = total(rig.tracker.quote("m", 0, output_tokens=200)).mid
     served.to(7)
-    for _ in range(200):
+    for _ in range(500):
         served.start()
         served.end()
         served.run(10)
@@ -103,7 +103,7 @@ def test_company_makes_it_cheaper(rig: Rig, served: Served) -> None:
     served.end(request)
     served.run(1)
     used = request.receipt().energy.total_j
-    assert total(quote).mid == pytest.approx(float(used or 0), rel=0.05)
+    assert total(quote).mid == pytest.approx(float(used or 0), rel=0.07)
 
 
 @given(st.integers(0, 5_000), st.integers(0, 5_000), st.integers(0, 5_000), st.integers(1, 5_000))
@@ -229,6 +229,12 @@ def test_an_unknown_quote_has_no_error(rig: Rig) -> None:
     assert request.receipt().quote_error_ratio is None
 
 
+def test_a_misspelt_argument_is_refused(rig: Rig) -> None:
+    """As Python does for any function."""
+    with pytest.raises(TypeError, match="ouput_tokens"):
+        rig.tracker.request("m", **{"ouput_tokens": 5})
+
+
 @pytest.mark.parametrize(
     "plan", [{"quote": 3.0}, {"output_tokens": 5}, {"max_output_tokens": 5}, {"input_tokens": 5}]
 )
@@ -282,6 +288,6 @@ def test_a_record_that_is_off_shifts_the_quote() -> None:
     ratios = Ratios()
     before = ratios.spread
     assert before.low < 0.7 < 1.0 == before.mid < 1.4 < before.high
-    for i in range(200):
+    for i in range(500):
         ratios.add(130 + i % 7, 100)
     assert 1.2 < ratios.spread.low < ratios.spread.mid < ratios.spread.high < 1.4

@@ -78,7 +78,10 @@ def planned(tracker: Tracker, model: str, labels: Mapping[str, str], plan: Plan)
 
     Raises:
         ConfigError: an argument of it is not usable.
+        TypeError: there is no such argument.
     """
+    for name in plan.keys() - Plan.__annotations__.keys():
+        raise TypeError(f"request() got an unexpected keyword argument {name!r}")
     budget, on_exceed = plan.get("budget"), plan.get("on_exceed", "raise")
     check(budget, on_exceed)
     quote = _quote(tracker, model, plan)

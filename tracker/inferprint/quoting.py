@@ -87,6 +87,8 @@ class Quoting:
         actual_j = account.books.earned_j(account)
         assert account.ended_ns is not None
         actual_s = seconds(account.ended_ns - account.started_ns)
+        if ok:
+            self._record(account.model).lengths.add(told.output, most)
         if outlook.crowd.followed_s < FOLLOWED * actual_s:
             return
         model, prompt, record = account.model, told.prompt or 0, self._record(account.model)
@@ -99,8 +101,6 @@ class Quoting:
         if guessed is not None:
             record.energy_of_usual.add(actual_j, guessed.total_j)
             record.duration_of_usual.add(actual_s, guessed.duration_s)
-        if ok:
-            record.lengths.add(told.output, most)
 
     def _record(self, model: str) -> Record:
         record = self.records.get(model)
