@@ -10,6 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferprint import ConfigError, Quote, TokenError
+from inferprint.learning.record import KNOWN, Ratios
 from inferprint.records import Range
 from rig import Rig, by_hand
 from served import FIXED_W, IDLE_W, TOKEN_J, Served
@@ -283,9 +284,7 @@ def test_a_record_that_is_off_shifts_the_quote() -> None:
     """Where requests lastingly use more than their raw quote, the interval and the middle follow
     what they did use: board and model can be off in ways that no law of power knows.
     """
-    from inferprint.learning.record import Ratios
-
-    ratios = Ratios()
+    ratios = Ratios(KNOWN)
     before = ratios.spread
     assert before.low < 0.7 < 1.0 == before.mid < 1.4 < before.high
     for i in range(500):

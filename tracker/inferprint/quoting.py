@@ -30,9 +30,9 @@ RESIDENCES_APART = 0.05
 """The same over how long a request is in flight: what one runs beside, those do that start with
 it, so that a record of many at once would know no other load."""
 
-FOLLOWED = 2.0
-"""Requests count in the record if the load had been followed this many times as long as they ran:
-how wrong the first quotes are says nothing of later ones."""
+FOLLOWED = 3.0
+"""Requests count in the record if the load had been followed this many times as long as they were
+to run: how wrong the first quotes are says nothing of later ones."""
 
 
 class Quoting:
@@ -84,21 +84,27 @@ class Quoting:
         outlook, account.outlook = account.outlook, None
         if outlook is None or account.children or not told.output or account.books is None:
             return
-        actual_j = account.books.earned_j(account)
+        record = self._record(account.model)
+        usual = outlook.models[account.model].usual.output(most)
+        if ok:
+            record.lengths.add(told.output, most)
+        known = outlook.expected(account.model, told.prompt or 0, told.output)
+        guessed = (
+            known if usual is None else outlook.expected(account.model, told.prompt or 0, usual)
+        )
+        # Not whether it was long: those that were would then be missing from the record.
+        if (
+            known is None
+            or guessed is None
+            or outlook.crowd.followed_s < FOLLOWED * guessed.duration_s
+        ):
+            return
         assert account.ended_ns is not None
         actual_s = seconds(account.ended_ns - account.started_ns)
-        if ok:
-            self._record(account.model).lengths.add(told.output, most)
-        if outlook.crowd.followed_s < FOLLOWED * actual_s:
-            return
-        model, prompt, record = account.model, told.prompt or 0, self._record(account.model)
-        known = outlook.expected(model, prompt, told.output)
-        if known is not None:
-            record.energy.add(actual_j, known.total_j)
-            record.duration.add(actual_s, known.duration_s)
-        usual = outlook.models[model].usual.output(most) if ok else None
-        guessed = outlook.expected(model, prompt, usual) if usual is not None else None
-        if guessed is not None:
+        actual_j = account.books.earned_j(account)
+        record.energy.add(actual_j, known.total_j)
+        record.duration.add(actual_s, known.duration_s)
+        if ok and usual is not None:
             record.energy_of_usual.add(actual_j, guessed.total_j)
             record.duration_of_usual.add(actual_s, guessed.duration_s)
 

@@ -29,7 +29,7 @@ from inferprint.records import Device
 FORMAT = "inferprint-learned"
 VERSION = 1
 
-_BAD = (AttributeError, IndexError, KeyError, TypeError, ValueError)
+_BAD = (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError)
 
 T = TypeVar("T")
 
@@ -195,7 +195,7 @@ def from_plain(plain: Mapping[str, Any]) -> Saved:
     devices = [
         _take(f"devices[{i}]", one, _saved_device) for i, one in enumerate(_items(plain, "devices"))
     ]
-    models = _take("models", plain.get("models"), dict)
+    models = _take("models", plain.get("models"), lambda value: {**value})
     paces = {
         name: _take(f"models[{name!r}].pace", one, lambda one: Pace.from_state(one["pace"]))
         for name, one in models.items()
@@ -253,7 +253,9 @@ def _outlook(plain: Mapping[str, Any], saved: Saved) -> Outlook:
         for one in plain["devices"]
     )
     models = {m: model_outlook(pace, saved.records[m]) for m, pace in saved.paces.items()}
-    return Outlook(Crowd(**plain["crowd"]), devices, models)
+    crowd = plain["crowd"]
+    means = (float(crowd[name]) for name in Crowd._fields[1:])
+    return Outlook(Crowd(int(crowd["running"]), *means), devices, models)
 
 
 def _number(value: Any) -> float | None:

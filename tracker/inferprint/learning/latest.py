@@ -15,8 +15,8 @@ class Latest:
 
     Args:
         values: in the order in which they came.
-        expected: stand in until there are values: two values take the place of one of
-            them, the nearest to 0 first, so that what is far out is given up last.
+        expected: stand in until there are values: each value takes the place of one of them,
+            the nearest to 0 first, so that what is far out is given up last.
     """
 
     def __init__(self, values: Iterable[float] = (), expected: Iterable[float] = ()) -> None:
@@ -39,7 +39,7 @@ class Latest:
         """Takes a value; the oldest of many is dropped."""
         insort(self._sorted, value)
         self._came.append(value)
-        if self._expected and len(self._came) % 2 == 0:
+        if self._expected:
             self._drop(self._expected.popleft())
         if len(self._came) > MOST:
             self._drop(self._came.popleft())

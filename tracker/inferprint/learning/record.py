@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 
 from inferprint.learning.latest import Latest
@@ -17,13 +17,13 @@ _DOUBT = 0.25
 """A median that is off counts by what it is more than this part of the quartiles' distance: less
 comes and goes with the load."""
 
-_FIRST_DEVIATION = 0.3
-"""Standard deviation of log(actual / quoted) that is taken until requests have told more: of the
-order of what the number in flight changes by while a request runs, at a few in flight."""
+KNOWN, GUESSED = 0.3, 1.0
+"""Standard deviations of log(actual / quoted) that are taken until requests have told more: a
+guess, of the order of what the number in flight changes by while a request runs, and of what the
+lengths of answers differ by (those of benchmarks/attribution by 0.3 or less, and by 0.7)."""
 
 # Quantiles of the normal distribution at (i + 0.5) / 21, those above the median.
 _NORMAL = (0.120, 0.241, 0.366, 0.497, 0.637, 0.792, 0.967, 1.180, 1.465, 1.981)
-_FIRST = tuple(_FIRST_DEVIATION * part for part in (*(-above for above in _NORMAL), 0.0, *_NORMAL))
 
 _LEAST_RATIOS = 20
 
@@ -37,10 +37,16 @@ class Spread(NamedTuple):
 
 
 class Ratios:
-    """The latest ratios of what requests used to what was expected of them."""
+    """The latest ratios of what requests used to what was expected of them.
 
-    def __init__(self, logs: Latest | None = None) -> None:
-        self._logs = logs if logs is not None else Latest(expected=_FIRST)
+    Args:
+        deviation: of their logarithms, until there are some.
+        logs: those that there are.
+    """
+
+    def __init__(self, deviation: float, logs: Iterable[float] = ()) -> None:
+        first = [deviation * part for part in _NORMAL]
+        self._logs = Latest(logs, [*first, 0.0, *(-part for part in first)])
         self._spread: Spread | None = None
 
     def add(self, actual: float, raw: float) -> None:
@@ -63,11 +69,6 @@ class Ratios:
     def state(self) -> list[float]:
         """The ratios' logarithms."""
         return list(self._logs.values)
-
-    @classmethod
-    def from_state(cls, state: list[float]) -> Ratios:
-        """What ``state`` was taken from."""
-        return cls(Latest(map(float, state), _FIRST))
 
 
 class Lengths:
@@ -139,14 +140,14 @@ class Record:
 
     def __init__(self) -> None:
         self.lengths = Lengths()
-        self.energy, self.duration = Ratios(), Ratios()
-        self.energy_of_usual, self.duration_of_usual = Ratios(), Ratios()
+        self.energy, self.duration = Ratios(KNOWN), Ratios(KNOWN)
+        self.energy_of_usual, self.duration_of_usual = Ratios(GUESSED), Ratios(GUESSED)
 
     def state(self) -> dict[str, Any]:
         """What was learned, as plain values that JSON can hold."""
         return {
             "lengths": self.lengths.state(),
-            **{name: getattr(self, name).state() for name in _RATIOS},
+            **{name: getattr(self, name).state() for name in _DEVIATION},
         }
 
     @classmethod
@@ -154,9 +155,14 @@ class Record:
         """The record that ``state`` was taken from."""
         record = cls()
         record.lengths = Lengths.from_state(state["lengths"])
-        for name in _RATIOS:
-            setattr(record, name, Ratios.from_state(state[name]))
+        for name, deviation in _DEVIATION.items():
+            setattr(record, name, Ratios(deviation, map(float, state[name])))
         return record
 
 
-_RATIOS = ("energy", "duration", "energy_of_usual", "duration_of_usual")
+_DEVIATION = {
+    "energy": KNOWN,
+    "duration": KNOWN,
+    "energy_of_usual": GUESSED,
+    "duration_of_usual": GUESSED,
+}
