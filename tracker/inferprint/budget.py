@@ -102,12 +102,14 @@ OnExceed: TypeAlias = (
 )
 
 
-def checked_on_exceed(on_exceed: object) -> None:
-    """Refuses what can't be done about a request that is over its budget.
+def check_budget(budget: object, on_exceed: object) -> None:
+    """Refuses a budget that is none, and what can't be done about one that is exceeded.
 
     Raises:
-        ConfigError: it is neither ``raise`` nor ``warn`` nor callable.
+        ConfigError: it is no Budget; it is neither ``raise`` nor ``warn`` nor callable.
     """
+    if budget is not None and not isinstance(budget, Budget):
+        raise ConfigError("budget", budget, "an inferprint.Budget")
     if on_exceed not in ("raise", "warn") and not callable(on_exceed):
         expected = "'raise', 'warn', or a function that gets an Excess and returns whether to go on"
         raise ConfigError("on_exceed", on_exceed, expected)

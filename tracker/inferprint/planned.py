@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
-from inferprint.budget import Budget, Guard, OnExceed, checked_on_exceed
+from inferprint.budget import Budget, Guard, OnExceed, check_budget
 from inferprint.errors import ConfigError
 from inferprint.quote import Quote
 from inferprint.records import Tokens
@@ -36,16 +36,25 @@ class Plan(TypedDict, total=False):
 
 
 class GuardedRequest(Request):
-    """A request that has a budget."""
+    """A request that has a budget.
 
-    _guard: Guard
+    Args:
+        tracker, model, labels: as for any request.
+        guard: watches over its budget.
+    """
+
+    def __init__(
+        self, tracker: Tracker, model: str, labels: Mapping[str, str], guard: Guard
+    ) -> None:
+        super().__init__(tracker, model, labels)
+        self._guard = self._own_guard = guard
 
     def __enter__(self) -> Request:
-        self._guard.before(self)
+        self._own_guard.before(self)
         return super().__enter__()
 
     async def __aenter__(self) -> Request:
-        await self._guard.before_async(self)
+        await self._own_guard.before_async(self)
         return await super().__aenter__()
 
     def add_tokens(
@@ -61,7 +70,7 @@ class GuardedRequest(Request):
             BudgetExceeded: it is over its budget, and is to be stopped.
         """
         super().add_tokens(input=input, cached_input=cached_input, output=output)
-        self._guard.during(self)
+        self._own_guard.during(self)
 
     def set_tokens(self, tokens: Tokens) -> None:
         """Sets the counts as for any request, and checks the budget.
@@ -70,7 +79,7 @@ class GuardedRequest(Request):
             BudgetExceeded: it is over its budget, and is to be stopped.
         """
         super().set_tokens(tokens)
-        self._guard.during(self)
+        self._own_guard.during(self)
 
 
 def planned(tracker: Tracker, model: str, labels: Mapping[str, str], plan: Plan) -> Request:
@@ -83,27 +92,16 @@ def planned(tracker: Tracker, model: str, labels: Mapping[str, str], plan: Plan)
     for name in plan.keys() - Plan.__annotations__.keys():
         raise TypeError(f"request() got an unexpected keyword argument {name!r}")
     budget, on_exceed = plan.get("budget"), plan.get("on_exceed", "raise")
-    check(budget, on_exceed)
+    check_budget(budget, on_exceed)
     quote = _quote(tracker, model, plan)
     if budget is None:
         request = Request(tracker, model, labels)
     else:
-        request = GuardedRequest(tracker, model, labels)
-        request._guard = Guard(budget, on_exceed, quote, tracker.factors)
+        guard = Guard(budget, on_exceed, quote, tracker.factors)
+        request = GuardedRequest(tracker, model, labels, guard)
     request._quote = quote
     request._most = quote.max_output_tokens if quote is not None else None
     return request
-
-
-def check(budget: object, on_exceed: object) -> None:
-    """Refuses a budget that is none.
-
-    Raises:
-        ConfigError: it is no Budget, or nothing that can be done when it is exceeded.
-    """
-    checked_on_exceed(on_exceed)
-    if budget is not None and not isinstance(budget, Budget):
-        raise ConfigError("budget", budget, "an inferprint.Budget")
 
 
 def plan_call(

@@ -23,12 +23,14 @@ if TYPE_CHECKING:
     from inferprint.learning.hearing import Told
     from inferprint.learning.pace import Pace
 
-LEAST_APART_S = 0.05
-"""Between the starts of requests whose outlook is followed; more of them tell little more."""
+SAMPLES_PER_S = 50
+"""Requests a second whose outlook is followed, at most: each is quoted twice once settled."""
+
+_LEAST_APART_NS = NS_PER_S // SAMPLES_PER_S
 
 RESIDENCES_APART = 0.05
-"""The same over how long a request is in flight: what one runs beside, those do that start with
-it, so that a record of many at once would know no other load."""
+"""Between the starts of two of a model, over how long a request is in flight: those that start
+together run beside the same others, so that a record of many at once would know no other load."""
 
 FOLLOWED = 3.0
 """Requests count in the record if the load had been followed this many times as long as they were
@@ -49,7 +51,9 @@ class Quoting:
         self.outlook: Outlook = NOTHING_KNOWN
         self.records: dict[str, Record] = dict(records or {})
         self._load = Load()
-        self._next_ns = 0
+        # When the next request may be one of the sample: of all, and by model.
+        self._any_next_ns = 0
+        self._next_ns: dict[str, int] = {}
 
     def refresh(self, at_ns: int, books: Books, paces: Mapping[str, Pace]) -> None:
         """Windows have closed: looks at all anew."""
@@ -67,10 +71,14 @@ class Quoting:
         """A request starts, and the books are told of it next: if it is one of the sample, it is
         followed.
         """
-        if account.started_ns >= self._next_ns and account.model in self.outlook.models:
-            apart_s = max(LEAST_APART_S, RESIDENCES_APART * self.outlook.crowd.residence_s)
-            self._next_ns = account.started_ns + round(apart_s * NS_PER_S)
-            account.outlook = self.outlook.beside(books.running)
+        model, at_ns, outlook = account.model, account.started_ns, self.outlook
+        if at_ns < max(self._any_next_ns, self._next_ns.get(model, 0)):
+            return
+        if model in outlook.models:
+            apart_s = RESIDENCES_APART * outlook.crowd.residence_s
+            self._next_ns[model] = at_ns + round(apart_s * NS_PER_S)
+            self._any_next_ns = at_ns + _LEAST_APART_NS
+            account.outlook = outlook.beside(books.running)
 
     def settle(self, account: Account, told: Told, most: int | None, ok: bool) -> None:
         """A request was settled.

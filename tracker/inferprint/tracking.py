@@ -7,6 +7,7 @@ import inspect
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
 
+from inferprint.budget import check_budget
 from inferprint.records import Outcome
 from inferprint.request import Request, as_current, outcome_of, own_labels
 from inferprint.tokens import read_tokens
@@ -29,6 +30,14 @@ class Planning(NamedTuple):
     budget: Budget | None = None
     on_exceed: OnExceed = "raise"
     expects: Expects | None = None
+
+    def check(self) -> None:
+        """Refuses a budget that is none.
+
+        Raises:
+            ConfigError: it is no Budget, or nothing that can be done when it is exceeded.
+        """
+        check_budget(self.budget, self.on_exceed)
 
 
 NO_PLANNING = Planning()
@@ -54,11 +63,7 @@ def decorator(
         ConfigError: the labels are no mapping, or what is expected is not usable.
     """
     labels = own_labels(labels)
-    plans = planning != NO_PLANNING
-    if plans:
-        from inferprint.planned import check, plan_call
-
-        check(planning.budget, planning.on_exceed)
+    planning.check()
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         if isinstance(function, staticmethod | classmethod):
@@ -66,15 +71,19 @@ def decorator(
             return cast(Callable[P, R], kind(decorate(cast(Any, function.__func__))))
         own = getattr(function, "__qualname__", type(function).__qualname__)
         name = str(model if model is not None else own)
-        if plans:
-            return tracked(
-                function,
-                lambda args, kwargs: plan_call(tracker(), name, labels, planning, args, kwargs),
-                tokens,
-            )
-        return tracked(function, lambda args, kwargs: Request(tracker(), name, labels), tokens)
+        return tracked(function, _opener(tracker, name, labels, planning), tokens)
 
     return decorate
+
+
+def _opener(
+    tracker: Callable[[], Tracker], name: str, labels: Mapping[str, str], planning: Planning
+) -> Open:
+    if planning == NO_PLANNING:
+        return lambda args, kwargs: Request(tracker(), name, labels)
+    from inferprint.planned import plan_call  # not of all users
+
+    return lambda args, kwargs: plan_call(tracker(), name, labels, planning, args, kwargs)
 
 
 def tracked(
