@@ -221,6 +221,32 @@ def test_a_request_of_known_tokens_is_quoted_by_itself(rig: Rig, served: Served)
     assert untold.receipt().quote_error_ratio is None
 
 
+def test_an_estimate_has_no_error_yet(rig: Rig, served: Served) -> None:
+    """What has not ended can't be compared with what was quoted for all of it."""
+    with rig.tracker.request("m", input_tokens=0, output_tokens=100) as request:
+        served.run(5)
+        assert request.estimate().quote is not None
+        assert request.estimate().quote_error_ratio is None
+
+
+def test_what_was_not_read_is_not_held_against_quotes(rig: Rig, served: Served) -> None:
+    """A counter that is reset loses energy of the requests of that window: they are no sign that
+    quotes are too high.
+    """
+    before = total(rig.tracker.quote("m", 0, output_tokens=50))
+    for _ in range(100):
+        served.start()
+        served.run(10)
+        rig.source.reset()
+        served.run(15)
+        served.end()
+        served.run(1)
+    served.run(3_000)
+    rig.receipts()
+    after = total(rig.tracker.quote("m", 0, output_tokens=50))
+    assert (after.low, after.high) == pytest.approx((before.low, before.high), rel=0.02)
+
+
 def test_an_unknown_quote_has_no_error(rig: Rig) -> None:
     """What was not known before can't have been off."""
     with rig.tracker.request("m", input_tokens=0, output_tokens=100) as request:

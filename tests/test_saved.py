@@ -212,6 +212,23 @@ def test_a_folder_that_is_not_there_is_told(rig: Rig, tmp_path: Path) -> None:
     assert refused.value.field == "path"
 
 
+def test_a_setting_without_a_folder_is_told_in_the_constructor(tmp_path: Path) -> None:
+    """Not at the stop, when what was learned would be lost."""
+    with pytest.raises(ConfigError, match="mkdir -p") as refused:
+        Tracker(Config(learned_path=str(tmp_path / "missing" / "learned.json")), sources=[])
+    assert refused.value.field == "learned_path"
+
+
+def test_a_device_that_is_away_is_not_forgotten(path: Path) -> None:
+    """A run without the GPU, or one that never came to read it, saves what was known of it."""
+    before = json.loads(path.read_text())
+    for sources in ([], [FakeSource(FakeClock(), device="gpu:3", idle_w=IDLE_W)]):
+        Tracker(Config(learned_path=str(path)), sources=sources, clock=FakeClock()).start().stop()
+        after = json.loads(path.read_text())
+        assert before["devices"][0] in after["devices"]
+        assert after["models"] == before["models"]
+
+
 def test_a_stop_that_can_not_save_goes_on(tmp_path: Path) -> None:
     """The folder is gone by the stop: it is counted, and nothing is raised."""
     folder = tmp_path / "state"

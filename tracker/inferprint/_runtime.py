@@ -410,9 +410,8 @@ class Tracker:
         try:
             write(path, state)
         except OSError as error:
-            folder = os.path.dirname(os.path.abspath(path))
             expected = f"a file in a folder that this user can write to ({error})"
-            raise ConfigError("path", path, expected, f"mkdir -p {folder}") from error
+            raise ConfigError("path", path, expected, f"mkdir -p {_folder(path)}") from error
 
     def status(self) -> Status:
         """What the tracker says of itself."""
@@ -453,7 +452,15 @@ def _load_learned(config: Config) -> Mapping[str, Any] | None:
         return None
     from inferprint.saved import read
 
+    folder = _folder(config.learned_path)
+    if not os.path.isdir(folder):
+        expected = "a file in a folder that is there, to be saved to"
+        raise ConfigError("learned_path", config.learned_path, expected, f"mkdir -p {folder}")
     return read(config.learned_path)
+
+
+def _folder(path: str) -> str:
+    return os.path.dirname(os.path.abspath(path))
 
 
 def _ignore(_request: Request) -> None:

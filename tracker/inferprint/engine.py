@@ -249,11 +249,16 @@ class Engine:
     def state(self) -> Mapping[str, Any]:
         """What was learned up to now, as plain values; learning goes on as if not asked."""
         with self.lock:
+            present = [_learned_of(ledger) for ledger in self.books.ledgers.values()]
+            # A device that is not there now, or not yet, may be there the next time.
+            absent = [
+                one for one in self._learned.devices if one.device.id not in self.books.ledgers
+            ]
             saved = Saved(
-                [_learned_of(ledger) for ledger in self.books.ledgers.values()],
+                [*present, *absent],
                 dict(self._hearing.paces),
                 self.quoting.records,
-                self.quoting.outlook,
+                self.quoting.outlook if self.quoting.outlook.devices else self._learned.outlook,
                 self._config.idle_policy,
                 datetime.now(UTC).isoformat(timespec="seconds"),
             )

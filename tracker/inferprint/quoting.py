@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from inferprint import flags
 from inferprint.learning.crowd import Load
 from inferprint.learning.record import Record
 from inferprint.outlook import NOTHING_KNOWN, DeviceOutlook, Outlook, model_outlook
@@ -35,6 +36,8 @@ together run beside the same others, so that a record of many at once would know
 FOLLOWED = 3.0
 """Requests count in the record if the load had been followed this many times as long as they were
 to run: how wrong the first quotes are says nothing of later ones."""
+
+_LOST = {flags.COUNTER_RESET, flags.GAP, flags.MISSING_READING}
 
 
 class Quoting:
@@ -90,7 +93,8 @@ class Quoting:
             ok: whether it came to its own end.
         """
         outlook, account.outlook = account.outlook, None
-        if outlook is None or account.children or not told.output or account.books is None:
+        books = account.books
+        if outlook is None or books is None or not told.output or _is_partial(account, books):
             return
         record = self._record(account.model)
         usual = outlook.models[account.model].usual.output(most)
@@ -109,7 +113,7 @@ class Quoting:
             return
         assert account.ended_ns is not None
         actual_s = seconds(account.ended_ns - account.started_ns)
-        actual_j = account.books.earned_j(account)
+        actual_j = books.earned_j(account)
         record.energy.add(actual_j, known.total_j)
         record.duration.add(actual_s, known.duration_s)
         if ok and usual is not None:
@@ -121,6 +125,13 @@ class Quoting:
         if record is None:
             record = self.records[model] = Record()
         return record
+
+
+def _is_partial(account: Account, books: Books) -> bool:
+    """Whether a part of what it used is not known, or others did a part of its work."""
+    if account.paid or account.children:
+        return True
+    return any(_LOST & ledger.said(stake) for ledger, stake in books.stakes_of(account))
 
 
 def _device(ledger: Ledger, at_ns: int, quiet: bool) -> DeviceOutlook:

@@ -49,8 +49,8 @@ class Receipt:
         children: the receipts of the requests that ran inside this one. Their energy is
             not in this one's: ``with_children()`` adds it.
         quote: what it was expected to use, if it was quoted before it ran.
-        quote_error_ratio: its total energy over the middle of what was quoted; None where
-            either is not known.
+        quote_error_ratio: its total energy over the middle of what was quoted; None while it
+            is provisional, and where either is not known.
     """
 
     request_id: str

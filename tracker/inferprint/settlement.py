@@ -147,7 +147,9 @@ def receipt_of(
         factors=factors.as_tuple(),
         children=tuple(child.receipt(timeout=0) for child in settled.children),
         quote=request._quote,
-        quote_error_ratio=_error_ratio(energy.total_j, request._quote),
+        quote_error_ratio=(
+            None if flags.PROVISIONAL in said else _error_ratio(energy.total_j, request._quote)
+        ),
     )
 
 
