@@ -163,6 +163,8 @@ def damaged(path: Path, where: list[Any], value: Any) -> None:
         (["devices", 0, "work", "fit", "information"], [[-5.0]], "devices[0]"),
         (["devices", 0, "work", "fit", "information", 0, 0], -1e30, "devices[0]"),
         (["devices", 0, "work", "own"], {"m": [0, 1, 99]}, "devices[0]"),
+        (["devices", 0, "work", "recent"], [[1.0]], "devices[0]"),
+        (["devices", 0, "work", "recent", 0, 0], 0.0, "devices[0]"),
         (["devices", 0, "busy_w"], [1.0], "devices[0]"),
         (["models"], [], "models"),
         (["models", "m", "pace", "output_rate"], [-1.0, 2.0], "models['m'].pace"),

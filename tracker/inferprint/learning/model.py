@@ -6,7 +6,6 @@ saturates. Shared alike is g(F), and own work w is paid for at (g(F + w) - g(F))
 
 from __future__ import annotations
 
-import copy
 import math
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
@@ -16,7 +15,7 @@ from inferprint.learning.fit import RecursiveFit, Row
 from inferprint.learning.law import bend_slope, saturated, slope
 from inferprint.learning.noise import OUTLIER, Noise
 from inferprint.learning.prior import Prior
-from inferprint.learning.work import NO_WORK, WindowWork, Work, sum_of
+from inferprint.learning.work import NO_WORK, WindowWork, Work, sum_of, window_of
 
 HORIZON_S = 600.0
 """How long an observation counts while others like it come."""
@@ -262,21 +261,16 @@ class WorkModel:
 
     def state(self) -> dict[str, Any]:
         """What was learned, as plain values that JSON can hold; it goes on learning as if it
-        had not been asked.
-
-        In the state, the latest rows are taken as seen for good.
+        had not been asked, and so does the model of this state.
         """
-        kept = copy.deepcopy(self)
-        for row in kept._recent:
-            kept._keep(row)
-        kept._fit.try_again(())
         return {
-            "fit": kept._fit.state(),
-            "own": {model: list(indices) for model, indices in kept._own.items()},
-            "prior": kept._prior.state(),
-            "noise": kept._noise.relative,
-            "seen_s": kept._seen_s,
-            "identified": kept.identified,
+            "fit": self._fit.state(),
+            "own": {model: list(indices) for model, indices in self._own.items()},
+            "prior": self._prior.state(),
+            "noise": self._noise.relative,
+            "seen_s": self._seen_s,
+            "identified": self.identified,
+            "recent": list(self._recent),
         }
 
     @classmethod
@@ -293,6 +287,7 @@ class WorkModel:
         model._noise.relative = float(state["noise"])
         model._seen_s = float(state["seen_s"])
         model.identified = bool(state["identified"])
+        model._recent.extend(map(window_of, state["recent"]))
         model._fit.check(
             [model._fixed, model._bend, *(i for own in model._own.values() for i in own)]
         )
