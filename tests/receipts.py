@@ -48,6 +48,7 @@ def receipt(
     carbon: Carbon | None = None,
     water: Range | None = None,
     cost: Cost | None = None,
+    quote_error_ratio: float | None = None,
 ) -> Receipt:
     """A settled receipt whose energy is the sum of its components' ``parts``."""
     return Receipt(
@@ -66,6 +67,7 @@ def receipt(
         carbon=carbon,
         water=water,
         cost=cost,
+        quote_error_ratio=quote_error_ratio,
     )
 
 

@@ -114,6 +114,19 @@ def test_request_that_never_tells_has_no_work_until_a_pace_is_known() -> None:
     assert progress.work(5.0) == NO_WORK
 
 
+def test_prompts_told_at_the_end_do_not_make_outputs_faster() -> None:
+    """Requests that tell all at their end, whose prompts differ: the usual rate is that of their
+    output over their time.
+    """
+    pace = Pace()
+    for i, prompt in enumerate((10, 500, 20, 900, 30)):
+        progress = Progress(pace, 20.0 * i)
+        pace.prompts.advance(20.0 * i + 9.95)
+        progress.tell(20.0 * i + 10.0, prompt, 400)
+        progress.end(20.0 * i + 10.0)
+    assert pace.output_rate.value == pytest.approx(40.0)
+
+
 def test_next_token_is_under_way_before_it_is_told() -> None:
     """Between two tokens, work goes on; it never runs more than one telling ahead."""
     progress = Progress(Pace(), 0.0)

@@ -291,6 +291,18 @@ class TestHistograms:
         assert value(exporter, first_token + "_sum", model=MODEL) == 0.3
         assert value(exporter, first_token + "_count", model=MODEL) == 1
 
+    def test_errors_of_quotes_are_observed(self, exporter: PrometheusExporter) -> None:
+        """What quoted requests used over their quotes; the others have none."""
+        exporter.export([receipt(quote_error_ratio=ratio) for ratio in (0.97, 1.2, None)])
+        samples = {
+            sample.labels.get("le", sample.name): sample.value
+            for metric in exporter.collect()
+            if metric.name == "inferprint_quote_error_ratio"
+            for sample in metric.samples
+        }
+        assert (samples["0.95"], samples["1.0"], samples["1.25"], samples["+Inf"]) == (0, 1, 2, 2)
+        assert samples["inferprint_quote_error_ratio_sum"] == pytest.approx(2.17)
+
     def test_a_bucket_keeps_its_latest_request(self, exporter: PrometheusExporter) -> None:
         """Each energy bucket points to the request that fell in it last."""
         for id_, spent in (("first", 300.0), ("second", 310.0), ("small", 0.3)):
@@ -604,6 +616,7 @@ class TestDocumentation:
                     carbon=Carbon(1, 1, 1, operational_g=exactly(1.0)),
                     water=exactly(1.0),
                     cost=Cost(1, 1, 1, currency="EUR"),
+                    quote_error_ratio=1.0,
                 )
             ]
         )

@@ -8,10 +8,13 @@ from typing import Any, assert_type
 import inferprint
 from inferprint import (
     Balance,
+    Budget,
     Config,
     Device,
+    Excess,
     Exporter,
     PowerSource,
+    Quote,
     Range,
     Reading,
     Receipt,
@@ -111,10 +114,49 @@ async def requests_and_receipts() -> None:
     receipt.outcome = "ok"  # type: ignore[misc]
 
 
+def may_go_on(excess: Excess) -> bool:
+    return excess.by < 1.0
+
+
+async def ask_a_person(excess: Excess) -> bool:
+    return excess.by < 1.0
+
+
+async def quotes_and_budgets() -> None:
+    quote = tracker.quote("m", input_tokens=800, output_tokens=300)
+    assert_type(quote, Quote)
+    assert_type(quote.energy.total_j, Range | None)
+    assert_type(quote.duration_s, Range | None)
+    assert_type(quote.to_dict(), dict[str, Any])
+    budget = Budget(energy_j=500.0)
+    with tracker.request("m", quote=quote, budget=budget, on_exceed=may_go_on) as request:
+        assert_type(request, Request)
+    async with inferprint.request("m", budget=budget, on_exceed=ask_a_person) as other:
+        assert_type(other, Request)
+    tracker.request("m", budget=budget, on_exceed="stop")  # type: ignore[arg-type]
+    tracker.request("m", budget=5.0)  # type: ignore[arg-type]
+    tracker.request("m", ouput_tokens=5)  # type: ignore[call-arg]
+    Budget(5.0)  # type: ignore[call-arg]
+    quote.model = "n"  # type: ignore[misc]
+    assert_type(request.receipt().quote, Quote | None)
+    assert_type(request.receipt().quote_error_ratio, float | None)
+
+
+@inferprint.track(
+    budget=Budget(cost=0.01),
+    on_exceed="warn",
+    expects=lambda prompt: {"input_tokens": len(prompt), "max_output_tokens": 5},
+)
+def generate_within_a_budget(prompt: str) -> bytes:
+    return prompt.encode()
+
+
 def the_tracker() -> None:
     assert_type(tracker.balance(), Balance)
     assert_type(tracker.status(), Status)
     assert_type(tracker.flush(timeout=2.0), bool)
+    assert_type(generate_within_a_budget("hello"), bytes)
+    tracker.save("learned.json")
     assert_type(tracker.start(), Tracker)
     assert_type(inferprint.get_tracker(), Tracker)
     Config(idle_policy="fair")  # type: ignore[arg-type]

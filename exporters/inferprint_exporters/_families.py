@@ -66,6 +66,13 @@ FAMILIES = (
         "seconds",
     ),
     Family(
+        "inferprint_quote_error_ratio",
+        _HISTOGRAM,
+        "Energy charged to a quoted request over the middle of its quote.",
+        ("model",),
+        "ratio",
+    ),
+    Family(
         "inferprint_requests_in_flight",
         _GAUGE,
         "Requests that have started and not ended.",

@@ -9,7 +9,14 @@ from itertools import accumulate
 from prometheus_client.core import Exemplar
 from prometheus_client.utils import floatToGoString
 
-__all__ = ["DURATION_BOUNDS_S", "ENERGY_BOUNDS_J", "FIRST_TOKEN_BOUNDS_S", "Histogram", "Trace"]
+__all__ = [
+    "DURATION_BOUNDS_S",
+    "ENERGY_BOUNDS_J",
+    "FIRST_TOKEN_BOUNDS_S",
+    "QUOTE_ERROR_BOUNDS",
+    "Histogram",
+    "Trace",
+]
 
 # Three a decade, the steps of prometheus_client's default buckets, from 1 mJ to 100 kJ.
 ENERGY_BOUNDS_J = (*(float(f"{m}e{e}") for e in range(-3, 5) for m in (1, 2.5, 5)), 1e5)
@@ -21,6 +28,9 @@ FIRST_TOKEN_BOUNDS_S = (
     *(0.001, 0.005, 0.01, 0.02, 0.04, 0.06, 0.08, 0.1),
     *(0.25, 0.5, 0.75, 1.0, 2.5, 5.0, 7.5, 10.0),
 )
+
+# A quote is right at 1. Steps widen by about the same factor on both sides.
+QUOTE_ERROR_BOUNDS = (0.25, 0.5, 0.67, 0.8, 0.9, 0.95, 1.0, 1.05, 1.1, 1.25, 1.5, 2.0, 4.0)
 
 _Bucket = tuple[str, float] | tuple[str, float, Exemplar]
 

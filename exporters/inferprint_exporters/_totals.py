@@ -12,6 +12,7 @@ from inferprint_exporters._histogram import (
     DURATION_BOUNDS_S,
     ENERGY_BOUNDS_J,
     FIRST_TOKEN_BOUNDS_S,
+    QUOTE_ERROR_BOUNDS,
     Histogram,
     Trace,
 )
@@ -36,6 +37,9 @@ class Totals:
         )
         self._first_token_s = defaultdict[tuple[str, ...], Histogram](
             partial(Histogram, FIRST_TOKEN_BOUNDS_S)
+        )
+        self._quote_error = defaultdict[tuple[str, ...], Histogram](
+            partial(Histogram, QUOTE_ERROR_BOUNDS)
         )
         self._energy_j = defaultdict[tuple[str, str], dict[str, float]](lambda: defaultdict(float))
         self._wasted_j = _Counter(float)
@@ -64,6 +68,8 @@ class Totals:
         self._duration_s[model, outcome].observe(receipt.duration_s)
         if receipt.time_to_first_token_s is not None:
             self._first_token_s[model,].observe(receipt.time_to_first_token_s)
+        if receipt.quote_error_ratio is not None:
+            self._quote_error[model,].observe(receipt.quote_error_ratio)
         self._add_tokens(model, receipt.tokens)
         self._add_footprint(model, receipt)
 
@@ -107,6 +113,7 @@ class Totals:
             "inferprint_request_energy_joules": _copies(self._request_j),
             "inferprint_request_duration_seconds": _copies(self._duration_s),
             "inferprint_time_to_first_token_seconds": _copies(self._first_token_s),
+            "inferprint_quote_error_ratio": _copies(self._quote_error),
             "inferprint_energy_joules_total": {
                 (*labels, phase): joules
                 for labels, phases in self._energy_j.items()

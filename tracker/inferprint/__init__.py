@@ -12,8 +12,11 @@ from inferprint._config import Config
 from inferprint._default import get_tracker, request, set_tracker, track
 from inferprint._runtime import Tracker
 from inferprint._version import __version__
+from inferprint.budget import Budget, Excess
 from inferprint.delivery import Exporter
 from inferprint.errors import (
+    BudgetExceeded,
+    BudgetWarning,
     ConfigError,
     InferprintError,
     MissingExtra,
@@ -23,6 +26,7 @@ from inferprint.errors import (
     SourceUnavailable,
     TokenError,
 )
+from inferprint.quote import Quote
 from inferprint.receipt import Receipt
 from inferprint.records import (
     Balance,
@@ -43,6 +47,9 @@ from inferprint.sources import PowerSource
 
 __all__ = [
     "Balance",
+    "Budget",
+    "BudgetExceeded",
+    "BudgetWarning",
     "Carbon",
     "ComponentEnergy",
     "Config",
@@ -51,12 +58,14 @@ __all__ = [
     "Device",
     "DeviceBalance",
     "Energy",
+    "Excess",
     "Exporter",
     "Factor",
     "InferprintError",
     "MissingExtra",
     "NotSettled",
     "PowerSource",
+    "Quote",
     "Range",
     "Reading",
     "ReadingError",

@@ -63,6 +63,8 @@ class Config:
         gpu_idle_w: watts of one GPU with the model resident and no request. None: observed.
         cpu_idle_w: watts of one CPU package when idle. None: observed, or modelled.
         powercap_root: where Linux keeps the RAPL counters.
+        learned_path: a file that what was learned is loaded from and, at the tracker's stop,
+            saved to. None: each start learns anew.
         prometheus_port: port of the Prometheus exporter, 0 to take any free one.
         prometheus_host: address that it listens on.
         max_label_values: distinct values of a metric's label; what is past it is ``other``.
@@ -84,6 +86,7 @@ class Config:
     gpu_idle_w: float | None = _setting("gpu_idle_w", None, float)
     cpu_idle_w: float | None = _setting("cpu_idle_w", None, float)
     powercap_root: str = _setting("powercap_root", "/sys/class/powercap", str)
+    learned_path: str | None = _setting("learned_path", None, str)
     prometheus_port: int = _setting("prometheus_port", 9464, int)
     prometheus_host: str = _setting("prometheus_host", "127.0.0.1", str)
     max_label_values: int = _setting("max_label_values", 100, int)
@@ -104,14 +107,14 @@ class Config:
             _currency(self.currency)
         for name in ("sources", "exporters"):
             _tuple_of_names(self, name)
-        for name in ("location", "powercap_root", "prometheus_host"):
+        for name in ("location", "powercap_root", "learned_path", "prometheus_host"):
             _text(name, getattr(self, name))
         _whole("prometheus_port", self.prometheus_port, low=0, high=65_535)
         _whole("max_label_values", self.max_label_values, low=1, high=100_000)
 
 
 _MOST = sys.float_info.max
-_OPTIONAL = {"location", "sources"}
+_OPTIONAL = {"learned_path", "location", "sources"}
 _AT_LEAST = {"carbon_intensity_g_per_kwh": 0.0, "pue": 1.0, "gpu_idle_w": 0.0, "cpu_idle_w": 0.0}
 
 

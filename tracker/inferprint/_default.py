@@ -5,10 +5,15 @@ from __future__ import annotations
 import os
 import threading
 from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Unpack
 
 from inferprint._runtime import Tracker
 from inferprint.request import NO_LABELS, Request
-from inferprint.tracking import P, R, ReadTokens, decorator
+from inferprint.tracking import Expects, P, Planning, R, ReadTokens, decorator
+
+if TYPE_CHECKING:
+    from inferprint.budget import Budget, OnExceed
+    from inferprint.planned import Plan
 
 _tracker: Tracker | None = None
 _making = threading.Lock()
@@ -42,6 +47,9 @@ def track(
     model: str | None = None,
     tokens: ReadTokens | None = None,
     labels: Mapping[str, str] = NO_LABELS,
+    budget: Budget | None = None,
+    on_exceed: OnExceed = "raise",
+    expects: Expects | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A decorator that measures every call, with the process-wide tracker.
 
@@ -54,18 +62,25 @@ def track(
             anything that ``inferprint.tokens`` describes, such as OpenAI's ``usage``. Of a
             stream, totals replace what was told before, and whole numbers add up.
         labels: what else to tell the requests by; on receipts, not in metrics.
+        budget: what each call may use at most; checked as for ``Tracker.request``.
+        on_exceed: what is done about a call that is over it; as for ``Tracker.request``.
+        expects: gets the call's arguments, and returns what is expected of it, as a mapping:
+            ``input_tokens``, ``cached_input_tokens``, and ``output_tokens`` or
+            ``max_output_tokens``. Each call is then quoted.
 
     Raises:
-        ConfigError: a setting of the process-wide tracker is not usable, or the labels are
-            no mapping.
+        ConfigError: a setting of the process-wide tracker is not usable, the labels are no
+            mapping, or the budget is not one.
     """
     get_tracker()  # so that a bad setting is told here, and not under load
-    return decorator(get_tracker, model, tokens, labels)
+    return decorator(get_tracker, model, tokens, labels, Planning(budget, on_exceed, expects))
 
 
-def request(model: str = "", *, labels: Mapping[str, str] = NO_LABELS) -> Request:
+def request(
+    model: str = "", *, labels: Mapping[str, str] = NO_LABELS, **plan: Unpack[Plan]
+) -> Request:
     """A request of the process-wide tracker; arguments as for ``Tracker.request``."""
-    return get_tracker().request(model, labels=labels)
+    return get_tracker().request(model, labels=labels, **plan)
 
 
 def _renew_lock() -> None:

@@ -9,7 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from inferprint._config import Config
 from inferprint.clock import Clock, SystemClock
@@ -21,12 +21,15 @@ from inferprint.records import Balance, Status
 from inferprint.request import NO_LABELS, Request, forget_current, own_labels
 from inferprint.sources import PowerSource
 from inferprint.threads import renew_threads
-from inferprint.tracking import P, R, ReadTokens, decorator
+from inferprint.tracking import Expects, P, Planning, R, ReadTokens, decorator
 
 if TYPE_CHECKING:
     from types import TracebackType
 
+    from inferprint.budget import Budget, OnExceed
     from inferprint.engine import Engine
+    from inferprint.planned import Plan
+    from inferprint.quote import Quote
     from inferprint.sources.findings import Finding
 
 T = TypeVar("T")
@@ -51,7 +54,7 @@ class Tracker:
             called. None: the system's clock and a thread.
 
     Raises:
-        ConfigError: a setting is not usable.
+        ConfigError: a setting is not usable, or the file at ``learned_path`` is not.
         SourceUnavailable: a source that the settings name is not there.
         MissingExtra: an exporter that the settings name is not installed.
     """
@@ -76,6 +79,7 @@ class Tracker:
             self._sources = _checked("sources", sources, PowerSource, "devices, read")
         elif self.config.sources is not None:
             self._sources = self._detect()
+        self._learned = _load_learned(self.config)
         self._manual = clock is not None
         self._clock: Clock = clock or SystemClock()
         self._users = 0
@@ -87,7 +91,7 @@ class Tracker:
         # Imported here: half of the package's import time, and not of all its users.
         from inferprint.engine import Engine
 
-        self._engine: Engine = Engine(self.config, self.factors, self._clock)
+        self._engine: Engine = Engine(self.config, self.factors, self._clock, self._learned)
         self._starting = threading.Lock()
         self._ready = threading.Event()
         self._setup_errors: list[InferprintError] = []
@@ -142,6 +146,8 @@ class Tracker:
             engine.sampler.close()
         else:
             self.fault("tracker", TimeoutError("a source hangs: stopping without it"))
+        if self.config.learned_path is not None and engine.quoting.records:
+            self._attempt("learned_path", partial(self.save, self.config.learned_path))
         self.tell = self.told = _ignore
         for outbox in engine.outboxes:
             outbox.close()
@@ -222,18 +228,65 @@ class Tracker:
 
     # ---- requests ------------------------------------------------------------------------
 
-    def request(self, model: str = "", *, labels: Mapping[str, str] = NO_LABELS) -> Request:
+    def request(
+        self, model: str = "", *, labels: Mapping[str, str] = NO_LABELS, **plan: Unpack[Plan]
+    ) -> Request:
         """A request, to be entered with ``with`` or ``async with``.
 
         Args:
             model: the model's name.
             labels: what else to tell it by; on receipts, not in metrics.
+            **plan: what is expected of it before it runs. ``quote``: a Quote, which its
+                receipt is compared with; if there is none, one is made of ``input_tokens``,
+                ``cached_input_tokens`` and ``output_tokens`` or ``max_output_tokens``.
+                ``budget``: a Budget, which the quote is checked against on entering it, and
+                what it has used whenever it tells of tokens. ``on_exceed``: ``raise`` (the
+                default), ``warn``, or a function that gets an Excess and returns whether to
+                go on, called at most once before the run and once while it runs.
 
         Raises:
-            ConfigError: the labels are no mapping.
+            ConfigError: the labels are no mapping, or something expected is not usable.
         """
         own = labels if labels is NO_LABELS else own_labels(labels)
-        return Request(self, model if type(model) is str else str(model), own)
+        name = model if type(model) is str else str(model)
+        if plan:
+            from inferprint.planned import planned
+
+            return planned(self, name, own, plan)
+        return Request(self, name, own)
+
+    def quote(
+        self,
+        model: str,
+        input_tokens: int,
+        output_tokens: int | None = None,
+        max_output_tokens: int | None = None,
+        cached_input_tokens: int = 0,
+    ) -> Quote:
+        """What a request would use if it started now: energy, time, carbon, cost, each with an
+        interval of 90 %.
+
+        It reads what was known when the last windows closed; no device is asked, and nothing is
+        waited for.
+
+        Args:
+            model: the model's name, as requests are made with.
+            input_tokens: prompt tokens, the cached ones included.
+            output_tokens: output tokens, where they are known beforehand.
+            max_output_tokens: output tokens at most; the usual length is then expected.
+            cached_input_tokens: the part of the prompt that comes from a cache.
+
+        Returns:
+            The quote; its figures are None, and it says why, while nothing is known.
+
+        Raises:
+            ConfigError: a count is not usable, or not exactly one of ``output_tokens`` and
+                ``max_output_tokens`` is given.
+        """
+        from inferprint.quotation import asked, quote_of
+
+        request = asked(model, input_tokens, output_tokens, max_output_tokens, cached_input_tokens)
+        return quote_of(self._engine.outlook(), request, self.factors, self.config.idle_policy)
 
     def track(
         self,
@@ -241,9 +294,13 @@ class Tracker:
         model: str | None = None,
         tokens: ReadTokens | None = None,
         labels: Mapping[str, str] = NO_LABELS,
+        budget: Budget | None = None,
+        on_exceed: OnExceed = "raise",
+        expects: Expects | None = None,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """A decorator like ``inferprint.track``, for this tracker."""
-        return decorator(lambda: self, model, tokens, labels)
+        planning = Planning(budget, on_exceed, expects)
+        return decorator(lambda: self, model, tokens, labels, planning)
 
     def new_id(self) -> str:
         """A request id that no process has given before."""
@@ -337,6 +394,25 @@ class Tracker:
         with self._engine.lock:
             return Balance(self._engine.books.balance())
 
+    def save(self, path: str) -> None:
+        """Saves what was learned: what work costs on each device, each model's pace, and how
+        far quotes were off. ``learned_path`` loads it. Learning goes on as before.
+
+        Args:
+            path: the file; one that is there is replaced.
+
+        Raises:
+            ConfigError: it can't be written there.
+        """
+        from inferprint.saved import write
+
+        state = self._engine.state()
+        try:
+            write(path, state)
+        except OSError as error:
+            expected = f"a file in a folder that this user can write to ({error})"
+            raise ConfigError("path", path, expected, f"mkdir -p {_folder(path)}") from error
+
     def status(self) -> Status:
         """What the tracker says of itself."""
         engine = self._engine
@@ -369,6 +445,22 @@ def _renew_all() -> None:
 atexit.register(_stop_all)
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_renew_all)
+
+
+def _load_learned(config: Config) -> Mapping[str, Any] | None:
+    if config.learned_path is None:
+        return None
+    from inferprint.saved import read
+
+    folder = _folder(config.learned_path)
+    if not os.path.isdir(folder):
+        expected = "a file in a folder that is there, to be saved to"
+        raise ConfigError("learned_path", config.learned_path, expected, f"mkdir -p {folder}")
+    return read(config.learned_path)
+
+
+def _folder(path: str) -> str:
+    return os.path.dirname(os.path.abspath(path))
 
 
 def _ignore(_request: Request) -> None:

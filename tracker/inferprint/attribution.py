@@ -27,6 +27,7 @@ from typing import TYPE_CHECKING
 
 from inferprint.doubts import Doubts
 from inferprint.idle import QUIET_BUSY_SHARE, IdlePower
+from inferprint.learning.usual import BUSY, Ratio
 from inferprint.levels import Level
 from inferprint.notes import Notes
 from inferprint.records import Device, DeviceBalance, Provenance
@@ -92,6 +93,8 @@ class Ledger:
         self.state: State | None = None
         self.provenance: Provenance = "unknown"
         self.power_w: float | None = None
+        # Active watts while requests ran, over the last ten seconds in which they did.
+        self.busy_w = Ratio()
         self._place = place
         self._policy = policy
         self._totals = Totals()
@@ -179,6 +182,16 @@ class Ledger:
             earned.idle_j + idle_w * share_s,
             earned.standing_j,
         )
+
+    @property
+    def shared_idle_w(self) -> float | None:
+        """Idle watts that requests in flight share; None: they are not known."""
+        idle_w = self.idle.watts
+        return idle_w if idle_w is None or self._policy.shares_idle else 0.0
+
+    def standing_due_j(self, at_ns: int, after_quiet: bool) -> float:
+        """What a request that came at this instant would draw of the standing energy."""
+        return self._policy.due(self._totals.pool_j, at_ns, after_quiet)
 
     def said(self, stake: Stake) -> frozenset[str]:
         """The flags of the device and of the windows that a request has touched so far."""
@@ -273,7 +286,9 @@ class Ledger:
         totals.other_j += split.other_j
         totals.unattributed_j += split.unattributed_j
         if window.energy_j is not None and span.busy_ns:
-            self._busy_w = split.requests_j / seconds(span.busy_ns)
+            busy_s = seconds(span.busy_ns)
+            self._busy_w = split.requests_j / busy_s
+            self.busy_w.add(split.requests_j, busy_s, BUSY * busy_s)
         if self.idle.watts is None:
             totals.unsplit_j += split.requests_j
 

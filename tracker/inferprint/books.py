@@ -14,10 +14,12 @@ from inferprint.attribution import Ledger
 from inferprint.records import DeviceBalance
 from inferprint.stakes import ARRIVE, END, END_PAUSED, PAUSE, RESUME, STEP, Earned, Stake
 from inferprint.timeline import Event, Timeline
+from inferprint.units import NS_PER_S
 from inferprint.windows import Window
 
 if TYPE_CHECKING:
     from inferprint.learning.progress import Progress
+    from inferprint.outlook import Outlook
 
 _time_of = itemgetter(0)
 
@@ -51,6 +53,8 @@ class Account:
 
     # Its work, once it or another of its model has told of tokens.
     progress: Progress | None = None
+    # What was known when it started, if it is one of those that quotes learn from.
+    outlook: Outlook | None = None
 
     def __init__(
         self, request: Any, started_ns: int, parent: Account | None = None, model: str = ""
@@ -72,6 +76,7 @@ class Books:
         self.ledgers = {ledger.device.id: ledger for ledger in ledgers}
         self._in_order = list(ledgers)
         self._timeline = Timeline()
+        self._arrived = 0
         self._told: list[Event] = []
         # Devices that have been read.
         self._begun = 0
@@ -91,6 +96,7 @@ class Books:
             parent_cpu_ns: likewise of the thread that its parent owns.
         """
         account.books = self
+        self._arrived += 1
         at_ns = account.started_ns
         parent = account.parent
         if parent is not None and parent.ended_ns is not None:
@@ -212,6 +218,13 @@ class Books:
         """Whether a request is in flight, or has ended and is not settled."""
         return bool(self.running or self._ended)
 
+    def load(self) -> tuple[float, float, int]:
+        """Integrals over time (s) of the number in flight and of its square, and how many
+        requests have arrived, all so far.
+        """
+        timeline = self._timeline
+        return timeline.request_ns / NS_PER_S, timeline.pair_ns / NS_PER_S, self._arrived
+
     # ---- settlement ----------------------------------------------------------------------
 
     def unsettled_by(self, ended_by_ns: int) -> bool:
@@ -237,6 +250,10 @@ class Books:
     def stakes_of(self, account: Account) -> list[tuple[Ledger, Stake]]:
         """What a request has at stake, by device."""
         return list(zip(self._in_order, account.stakes, strict=True))
+
+    def earned_j(self, account: Account) -> float:
+        """All that a request has earned up to the last windows' ends."""
+        return sum(sum(ledger.earned(stake)) for ledger, stake in self.stakes_of(account))
 
     def balance(self) -> dict[str, DeviceBalance]:
         """The books of the devices that have been read, by device id."""

@@ -14,21 +14,28 @@ from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from typing import Any
 
 from inferprint import flags
 from inferprint._config import Config
 from inferprint.attribution import Ledger
 from inferprint.books import Account, Books
+from inferprint.budget import Guard
 from inferprint.clock import Clock
 from inferprint.delivery import Outbox
 from inferprint.factors import Factors
 from inferprint.idle import IdlePower
 from inferprint.learned import Learned
 from inferprint.learning.hearing import NOTHING, Hearing, Told
+from inferprint.learning.learner import Learner
+from inferprint.learning.usual import Ratio
+from inferprint.outlook import Outlook
+from inferprint.quoting import Quoting
 from inferprint.receipt import Receipt
 from inferprint.records import Device, Reading
 from inferprint.request import Request
 from inferprint.sampler import Sampler
+from inferprint.saved import Saved, SavedDevice, from_plain, to_plain
 from inferprint.settlement import Settlement, provisional, receipt_of, settlement
 from inferprint.sources import PowerSource
 from inferprint.standing import idle_policy
@@ -47,6 +54,8 @@ MOST_OWNERS = 64
 REQUESTS_AT_ONCE = 100
 # For so long at most, the windows that have closed wait while there are no requests.
 QUIET_NS = NS_PER_S // 2
+# Starts and ends that a quote looks at; with more of them, one more or less does not matter.
+MOST_LOOKED_AT = 1_000
 # Receipts that are made before the exporters get them.
 RECEIPTS_AT_ONCE = 500
 DONE = object()
@@ -59,9 +68,16 @@ class Engine:
         config: the settings.
         factors: what energy means.
         clock: what everything is stamped with.
+        learned: what ``state`` gave before; None: nothing.
     """
 
-    def __init__(self, config: Config, factors: Factors, clock: Clock) -> None:
+    def __init__(
+        self,
+        config: Config,
+        factors: Factors,
+        clock: Clock,
+        learned: Mapping[str, Any] | None = None,
+    ) -> None:
         self.lock = threading.Condition(threading.RLock())
         self.events: deque[Request] = deque()
         # Requests that have told of tokens since they were last looked at.
@@ -74,7 +90,9 @@ class Engine:
         self._config, self._factors, self._clock = config, factors, clock
         self._made_ns = clock.now_ns()
         self._opened = False
-        self._hearing = Hearing()
+        self._learned = Saved() if learned is None else from_plain(learned)
+        self._hearing = Hearing(self._learned.paces)
+        self.quoting = Quoting(self._learned.records)
         # Requests that are settled and whose receipts are not with the outboxes yet.
         # Events drained, requests settled, and receipts with the outboxes, so far.
         self._drained = self._settled = self._handed_over = 0
@@ -82,6 +100,8 @@ class Engine:
         self._said = NO_FLAGS
         self._closing: deque[Window] = deque()
         self._job: Iterator[None] = iter(())
+        # Requests in flight that have a budget.
+        self._guarded: dict[Account, Guard] = {}
         self._callbacks: dict[Request, list[Callable[[], None]]] = {}
         self._id_prefix = os.urandom(6).hex()
         self._ids = count(1)
@@ -103,6 +123,7 @@ class Engine:
                 idle = IdlePower(device, _idle_by_hand(config, device))
                 policy = idle_policy(config.idle_policy, config.standing_horizon_s)
                 ledgers.append(Ledger(device, idle, policy, weights, place=len(ledgers)))
+                _resume(ledgers[-1], self._learned.of(device))
         with self.lock:
             self.books, self._opened = Books(ledgers), True
 
@@ -179,6 +200,7 @@ class Engine:
         """Splits the windows that have closed, settles requests, hands receipts over;
         yields about once for every request.
         """
+        closed = bool(self._closing)
         while self._closing:
             with self.lock:
                 window = self._closing.popleft()
@@ -198,6 +220,10 @@ class Engine:
             self.books.give_up(now_ns - self._patience_ns())
             self._bound_backlog()
             settled = self._settle()
+            if closed:
+                self.quoting.refresh(now_ns, self.books, self._hearing.paces)
+                for account, guard in self._guarded.items():
+                    guard.spent_j = self.books.earned_j(account)
             self.lock.notify_all()
         yield from self._hand_over(settled)
 
@@ -223,6 +249,34 @@ class Engine:
                 if self.books.backlog(device.id) > MOST_PENDING:
                     window = lane.abandon(device.id, self._clock.now_ns())
                     _exhaust(self.books.close(window))
+
+    def outlook(self) -> Outlook:
+        """What a request that starts now would meet: what was known when the last windows closed,
+        and the requests that have started and ended since.
+
+        It takes no lock, and looks at a bounded number of them.
+        """
+        outlook = self.quoting.outlook
+        told = self.events.copy() if len(self.events) <= MOST_LOOKED_AT else ()
+        return outlook.beside(outlook.crowd.running + sum(map(_step, set(told))))
+
+    def state(self) -> Mapping[str, Any]:
+        """What was learned up to now, as plain values; learning goes on as if not asked."""
+        with self.lock:
+            present = [_learned_of(ledger) for ledger in self.books.ledgers.values()]
+            # A device that is not there now, or not yet, may be there the next time.
+            absent = [
+                one for one in self._learned.devices if one.device.id not in self.books.ledgers
+            ]
+            saved = Saved(
+                [*present, *absent],
+                dict(self._hearing.paces),
+                self.quoting.records,
+                self.quoting.outlook if self.quoting.outlook.devices else self._learned.outlook,
+                self._config.idle_policy,
+                datetime.now(UTC).isoformat(timespec="seconds"),
+            )
+            return to_plain(saved)
 
     # ---- requests ------------------------------------------------------------------------
 
@@ -265,7 +319,10 @@ class Engine:
         account = Account(request, request._started_ns, parent, request.model)
         request._account = account
         self.in_flight[request.model] += 1
+        if request._guard is not None:
+            self._guarded[account] = request._guard
         cpu_ns = request._cpu_started_ns
+        self.quoting.start(account, self.books)
         self.books.start(account, cpu_ns, _shared_clock(request, cpu_ns))
         told = _told(request)
         self._hearing.start(account, told)
@@ -274,6 +331,7 @@ class Engine:
 
     def _close_account(self, request: Request, account: Account) -> None:
         self.in_flight[request.model] -= 1
+        self._guarded.pop(account, None)
         if not self.in_flight[request.model]:
             del self.in_flight[request.model]
         cpu_ns = request._cpu_ended_ns
@@ -295,6 +353,10 @@ class Engine:
         for account in self.books.settled():
             request = account.request
             request._settled = True
+            if account.outlook is not None:
+                self.quoting.settle(
+                    account, _told(request), request._most, request._outcome == "ok"
+                )
             # Nothing may hold itself in a circle: requests are freed without the collector.
             request._parent = account.request = None
             settled.append(request)
@@ -355,6 +417,32 @@ def _exhaust(work: Iterator[None]) -> None:
 def _weights(device: Device, reading: Reading | None, place: int) -> Weights:
     cpu = device.component != "gpu" and reading is not None and reading.own_s is not None
     return ThreadCpuTime() if cpu else Learned(place)
+
+
+def _resume(ledger: Ledger, saved: SavedDevice | None) -> None:
+    """Takes up what was learned of a device before."""
+    if saved is None:
+        return
+    ledger.busy_w = saved.busy_w
+    if saved.work is not None and isinstance(ledger.weights, Learned):
+        ledger.weights.learner = Learner(saved.work, saved.own_w)
+
+
+def _learned_of(ledger: Ledger) -> SavedDevice:
+    weights = ledger.weights
+    if not isinstance(weights, Learned):
+        return SavedDevice(ledger.device, None, Ratio(), ledger.busy_w)
+    learner = weights.learner
+    return SavedDevice(ledger.device, learner.model, learner.own_w, ledger.busy_w)
+
+
+def _step(request: Request) -> int:
+    """By how many a request that the books have not been told of changes those in flight; one
+    inside another takes its place.
+    """
+    started = request._account is None and request._parent is None
+    ended = request._ended_ns >= 0 and request._parent is None
+    return started - ended
 
 
 def _told(request: Request) -> Told:

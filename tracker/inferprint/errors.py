@@ -3,19 +3,30 @@
     InferprintError
      +-- ConfigError            a setting or an argument is not usable (also a ValueError)
      |    +-- TokenError        a token count is negative or not a whole number
+     +-- BudgetExceeded         a request is over the budget that it was given
      +-- NotSettled             the receipt was not settled in time (also a TimeoutError)
      +-- SourceError            a power source
      |    +-- SourceUnavailable   it was asked for by name and is not there
      |    +-- ReadingError        it is there and could not be read just now
      +-- MissingExtra           an optional package is not installed (also an ImportError)
 
-None of them is ever raised into a tracked call: the user's own exceptions pass through
-unchanged, and a fault of the tracker is counted, logged once and flagged on receipts.
+None but ``BudgetExceeded``, which is asked for with a budget, is ever raised into a tracked call:
+the user's own exceptions pass through unchanged, and a fault of the tracker is counted, logged
+once and flagged on receipts. ``BudgetWarning`` is a warning, for budgets that only warn.
 """
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from inferprint.budget import Budget, Excess
+    from inferprint.quote import Quote
+    from inferprint.receipt import Receipt
+
 __all__ = [
+    "BudgetExceeded",
+    "BudgetWarning",
     "ConfigError",
     "InferprintError",
     "MissingExtra",
@@ -54,6 +65,40 @@ class ConfigError(InferprintError, ValueError):
 
 class TokenError(ConfigError):
     """A token count that is negative or not a whole number."""
+
+
+class BudgetExceeded(InferprintError):
+    """A request was expected to use more than its budget, or has.
+
+    Args:
+        excess: which part of the budget, by how much, and when that was seen.
+    """
+
+    def __init__(self, excess: Excess) -> None:
+        self.excess = excess
+        super().__init__(str(excess))
+
+    def __reduce__(self) -> tuple[type[BudgetExceeded], tuple[Excess]]:
+        return type(self), (self.excess,)
+
+    @property
+    def budget(self) -> Budget:
+        """The budget."""
+        return self.excess.budget
+
+    @property
+    def quote(self) -> Quote | None:
+        """What it was expected to use; None: it was not quoted."""
+        return self.excess.quote
+
+    @property
+    def estimate(self) -> Receipt | None:
+        """What it has used so far, provisional; None: it has not run."""
+        return self.excess.estimate
+
+
+class BudgetWarning(UserWarning):
+    """The same as a warning, for ``on_exceed="warn"``."""
 
 
 class NotSettled(InferprintError, TimeoutError):

@@ -12,6 +12,8 @@ TOKENS_UNREADABLE = "tokens_unreadable"
 MIG_SHARED = "mig_shared"
 PROVISIONAL = "provisional"
 PUE_UNKNOWN = "pue_unknown"
+OVER_BUDGET = "over_budget"
+BUDGET_UNCHECKED = "budget_unchecked"
 
 MEANING: dict[str, str] = {
     IDLE_UNKNOWN: (
@@ -27,5 +29,9 @@ MEANING: dict[str, str] = {
     TOKENS_UNREADABLE: "the tokens= function failed or gave something that holds no counts",
     MIG_SHARED: "a GPU is split by MIG and its meter counts the whole board",
     PROVISIONAL: "an estimate: its last windows have not closed yet",
+    OVER_BUDGET: "it used more than the budget that it was given, or was expected to",
+    BUDGET_UNCHECKED: (
+        "nothing was known to check its budget by: not before it ran, or not in the budget's unit"
+    ),
     PUE_UNKNOWN: "carbon and cost are of the devices alone, without the site's overhead",
 }

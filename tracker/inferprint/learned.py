@@ -17,7 +17,7 @@ from inferprint.learning.hold import HOLD_S, Hold
 from inferprint.learning.learner import Learner, Part, Window
 from inferprint.stakes import END, RESUME, STEP, Stake
 from inferprint.units import seconds
-from inferprint.weights import TIME_IN_FLIGHT, Shares, WindowWork
+from inferprint.weights import TIME_IN_FLIGHT, Prices, Shares, WindowWork
 
 if TYPE_CHECKING:
     from inferprint.books import Account
@@ -56,6 +56,12 @@ class Learned:
                 self._running[account] = None
             else:
                 self._running.pop(account, None)
+
+    def prices(self) -> Prices | None:
+        """What work costs; None while own work is not told apart."""
+        if not self.learner.model.identified:
+            return None
+        return Prices(*self.learner.prices())
 
     def weigh(self, work: WindowWork) -> Shares:
         """By what was learned before this window, which is then learned from."""

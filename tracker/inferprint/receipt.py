@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inferprint.records import (
     Carbon,
@@ -20,6 +20,9 @@ from inferprint.records import (
     Tokens,
     weakest,
 )
+
+if TYPE_CHECKING:
+    from inferprint.quote import Quote
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +48,9 @@ class Receipt:
         factors: every number that it was computed with, and its source.
         children: the receipts of the requests that ran inside this one. Their energy is
             not in this one's: ``with_children()`` adds it.
+        quote: what it was expected to use, if it was quoted before it ran.
+        quote_error_ratio: its total energy over the middle of what was quoted; None while it
+            is provisional, and where either is not known.
     """
 
     request_id: str
@@ -67,6 +73,8 @@ class Receipt:
     flags: frozenset[str] = frozenset()
     factors: tuple[Factor, ...] = ()
     children: tuple[Receipt, ...] = ()
+    quote: Quote | None = None
+    quote_error_ratio: float | None = None
 
     def with_children(self) -> Receipt:
         """The receipt of the whole workflow: this request and all that ran inside it.
@@ -92,15 +100,11 @@ class Receipt:
 
     def to_dict(self) -> dict[str, Any]:
         """The receipt as plain dicts, lists, strings and numbers; unknown is None."""
-        plain = _plain(self)
-        assert isinstance(plain, dict)
-        return plain
+        return as_dict(self)
 
     def to_json(self) -> str:
         """The receipt as one JSON object; unknown is null."""
-        import json
-
-        return json.dumps(self.to_dict(), ensure_ascii=False, allow_nan=False)
+        return as_json(self.to_dict())
 
     def __str__(self) -> str:
         """One line for people."""
@@ -109,9 +113,9 @@ class Receipt:
         told = self.tokens
         if told.input is not None or told.output is not None:
             words.append(f"in {_count(told.input)} out {_count(told.output)}")
-        line = " ".join(words) + " | " + _energy_line(self.energy)
+        line = " ".join(words) + " | " + energy_line(self.energy)
         if self.carbon is not None:
-            line += f" | {_scaled(self.carbon.mid, 'gCO2e')}"
+            line += f" | {scaled(self.carbon.mid, 'gCO2e')}"
         if self.cost is not None:
             line += f" | {self.cost.mid:.3g} {self.cost.currency}"
         return " | ".join([line, self.provenance, *sorted(self.flags)])
@@ -171,15 +175,30 @@ def _sum_known(ranges: Iterable[Range | None]) -> Range | None:
     return total
 
 
-def _plain(value: object) -> object:
+def as_dict(record: object) -> dict[str, Any]:
+    """A record as a plain dict."""
+    found = plain(record)
+    assert isinstance(found, dict)
+    return found
+
+
+def as_json(plain_dict: Mapping[str, Any]) -> str:
+    """One JSON object."""
+    import json  # 5 ms, and not of all users
+
+    return json.dumps(plain_dict, ensure_ascii=False, allow_nan=False)
+
+
+def plain(value: object) -> object:
+    """Records as plain dicts, lists, strings and numbers."""
     if is_dataclass(value) and not isinstance(value, type):
-        return {field.name: _plain(getattr(value, field.name)) for field in fields(value)}
+        return {field.name: plain(getattr(value, field.name)) for field in fields(value)}
     if isinstance(value, Mapping):
-        return {str(key): _plain(item) for key, item in value.items()}
+        return {str(key): plain(item) for key, item in value.items()}
     if isinstance(value, frozenset):
         return sorted(str(item) for item in value)
     if isinstance(value, tuple):
-        return [_plain(item) for item in value]
+        return [plain(item) for item in value]
     return value.isoformat() if isinstance(value, datetime) else value
 
 
@@ -187,7 +206,8 @@ def _count(tokens: int | None) -> str:
     return "?" if tokens is None else str(tokens)
 
 
-def _energy_line(energy: Energy) -> str:
+def energy_line(energy: Energy) -> str:
+    """Energy and its parts, for people."""
     total = energy.total_j
     if total is None:
         return "energy unknown"
@@ -199,7 +219,7 @@ def _energy_line(energy: Energy) -> str:
     return f"{_digits(total.mid * factor)} {prefix}J = " + " + ".join(listed)
 
 
-def _scaled(value: float, unit: str) -> str:
+def scaled(value: float, unit: str) -> str:
     """Three digits, with a prefix that keeps them readable."""
     factor, prefix = _prefix(value)
     return f"{_digits(value * factor)} {prefix}{unit}"

@@ -13,7 +13,7 @@ from contextlib import suppress
 from contextvars import ContextVar, Token
 from typing import TYPE_CHECKING
 
-from inferprint.errors import ConfigError, InferprintError
+from inferprint.errors import BudgetExceeded, ConfigError, InferprintError
 from inferprint.records import Outcome, Tokens
 from inferprint.threads import ThreadCpu, this_thread
 from inferprint.tokens import checked, checked_tokens
@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
     from inferprint._runtime import Tracker
     from inferprint.books import Account
+    from inferprint.budget import Guard
+    from inferprint.quote import Quote
     from inferprint.receipt import Receipt
 
 # Starts and ends that may wait for the sampler. With more, which takes hundreds of thousands
@@ -97,6 +99,11 @@ class Request:
     _thread: ThreadCpu | None = None
     _cpu_started_ns: int | None = None
     _cpu_ended_ns: int | None = None
+    # Output tokens that it will have at most, where that was told before it ran.
+    _most: int | None = None
+    # What it was expected to use, and what watches over its budget.
+    _quote: Quote | None = None
+    _guard: Guard | None = None
     _account: Account | None = None
     _settled = False
     _receipt: Receipt | None = None
@@ -306,7 +313,7 @@ def _sum(before: int | None, count: int | None) -> int | None:
 
 def outcome_of(error: BaseException) -> Outcome:
     """How a request that was left by this exception ended."""
-    if isinstance(error, GeneratorExit | KeyboardInterrupt):
+    if isinstance(error, GeneratorExit | KeyboardInterrupt | BudgetExceeded):
         return "cancelled"
     asyncio = sys.modules.get("asyncio")  # imported only where it is used: it takes 60 ms
     cancelled = asyncio is not None and isinstance(error, asyncio.CancelledError)

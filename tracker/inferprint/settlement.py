@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from datetime import datetime
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -26,6 +27,7 @@ from inferprint.units import seconds
 if TYPE_CHECKING:
     from inferprint.books import Account
     from inferprint.factors import Factors
+    from inferprint.quote import Quote
     from inferprint.request import Request
 
 
@@ -124,23 +126,13 @@ def receipt_of(
         duration_s: from its start to its end, or to now.
         factors: what energy means.
     """
-    by_component = _by_component(settled.parts)
-    items = _Items()
-    for component in by_component.values():
-        items.add_items(component)
-    total_j = items.total()
-    meaning = footprint(total_j, factors)
+    energy, provenance = itemised(settled.parts)
+    meaning = footprint(energy.total_j, factors)
     said = settled.said.union(meaning.flags, *(part.said for part in settled.parts))
     if request.tokens_unreadable:
         said |= {flags.TOKENS_UNREADABLE}
-    energy = Energy(
-        active_j=items.split(0),
-        idle_j=items.split(1),
-        standing_j=items.item(2),
-        overhead_j=meaning.overhead_j,
-        total_j=total_j,
-        by_component={name: found.energy() for name, found in by_component.items()},
-    )
+    if request._guard is not None:
+        said |= request._guard.flags(energy.total_j)
     return Receipt(
         request_id=request.request_id,
         model=request.model,
@@ -150,16 +142,44 @@ def receipt_of(
         duration_s=duration_s,
         time_to_first_token_s=request.time_to_first_token_s,
         tokens=request.tokens,
-        energy=energy,
+        energy=replace(energy, overhead_j=meaning.overhead_j),
         idle_policy=settled.idle_policy,
         attribution_method=settled.method,
-        provenance=weakest(items.provenances),
+        provenance=provenance,
         carbon=meaning.carbon,
         cost=meaning.cost,
         flags=said,
         factors=factors.as_tuple(),
         children=tuple(child.receipt(timeout=0) for child in settled.children),
+        quote=request._quote,
+        quote_error_ratio=(
+            None if flags.PROVISIONAL in said else _error_ratio(energy.total_j, request._quote)
+        ),
     )
+
+
+def _error_ratio(total_j: Range | None, quote: Quote | None) -> float | None:
+    quoted_j = quote.energy.total_j if quote is not None else None
+    if total_j is None or quoted_j is None or quoted_j.mid <= 0:
+        return None
+    return total_j.mid / quoted_j.mid
+
+
+def itemised(parts: Iterable[Part]) -> tuple[Energy, Provenance]:
+    """The energy of a request by its parts, without the site's overhead, and how it is known."""
+    by_component = _by_component(parts)
+    items = _Items()
+    for component in by_component.values():
+        items.add_items(component)
+    energy = Energy(
+        active_j=items.split(0),
+        idle_j=items.split(1),
+        standing_j=items.item(2),
+        overhead_j=None,
+        total_j=items.total(),
+        by_component={name: found.energy() for name, found in by_component.items()},
+    )
+    return energy, weakest(items.provenances)
 
 
 class _Items:

@@ -23,6 +23,10 @@ class IdlePolicy(Protocol):
     shares_idle: bool
     draws: bool
 
+    def due(self, pool_j: float, at_ns: int, after_quiet: bool) -> float:
+        """How much a request that came at this instant would take, as ``draw`` says."""
+        ...
+
     def draw(self, pool_j: float, at_ns: int, count: int, after_quiet: bool) -> float:
         """How much of the pool of standing energy ``count`` requests take together.
 
@@ -41,6 +45,10 @@ class InFlight:
     shares_idle = True
     draws = False
 
+    def due(self, pool_j: float, at_ns: int, after_quiet: bool) -> float:
+        """Nothing."""
+        return 0.0
+
     def draw(self, pool_j: float, at_ns: int, count: int, after_quiet: bool) -> float:
         """Nothing."""
         return 0.0
@@ -56,6 +64,10 @@ class SinceLast(InFlight):
     """The requests that end a quiet stretch pay for it."""
 
     draws = True
+
+    def due(self, pool_j: float, at_ns: int, after_quiet: bool) -> float:
+        """All of it after a quiet stretch, else nothing."""
+        return pool_j if after_quiet else 0.0
 
     def draw(self, pool_j: float, at_ns: int, count: int, after_quiet: bool) -> float:
         """All of it after a quiet stretch, else nothing."""
@@ -79,14 +91,21 @@ class Amortised(InFlight):
         self._arrivals = 0.0
         self._at_ns: int | None = None
 
+    def due(self, pool_j: float, at_ns: int, after_quiet: bool) -> float:
+        """The pool's part that is due to one arrival."""
+        return pool_j / (self._remembered(at_ns) + 1 + SMOOTHING_REQUESTS)
+
     def draw(self, pool_j: float, at_ns: int, count: int, after_quiet: bool) -> float:
         """The pool's part that is due to ``count`` arrivals."""
-        if self._at_ns is not None:
-            self._arrivals *= math.exp(-(at_ns - self._at_ns) / self._horizon_ns)
-        self._arrivals += count
+        self._arrivals = self._remembered(at_ns) + count
         self._at_ns = at_ns
         kept = 1 - 1 / (self._arrivals + SMOOTHING_REQUESTS)
         return float(pool_j * (1 - kept**count))
+
+    def _remembered(self, at_ns: int) -> float:
+        if self._at_ns is None:
+            return 0.0
+        return self._arrivals * math.exp(-(at_ns - self._at_ns) / self._horizon_ns)
 
 
 def idle_policy(name: IdlePolicyName, horizon_s: float) -> IdlePolicy:

@@ -101,12 +101,15 @@ class Timeline:
 
     def __init__(self) -> None:
         self.state = State(0, 0, 0, 0, 0, 0, 0)
+        # Integrals of the number in flight, and of its square, up to the state's instant.
+        self.request_ns = self.pair_ns = 0
         self._marks: list[Mark] = []
         self._dropped = 0
 
     def extend(self, events: Iterable[Event]) -> None:
         """Takes events in the order of time; one that is told late counts from the latest."""
         at_ns, share, pool, quiet_ns, poolless_ns, running, pooled = self.state
+        request_ns = pair_ns = 0
         add = self._marks.append
         for event_ns, kind, account, cpu_ns in events:
             passed_ns = event_ns - at_ns
@@ -114,6 +117,8 @@ class Timeline:
                 at_ns = event_ns
                 if running:
                     share += passed_ns * PARTS // running
+                    request_ns += running * passed_ns
+                    pair_ns += running * running * passed_ns
                 else:
                     quiet_ns += passed_ns
                 if pooled:
@@ -128,6 +133,8 @@ class Timeline:
             if account.pooled:
                 pooled += STEP[kind]
         self.state = State(at_ns, share, pool, quiet_ns, poolless_ns, running, pooled)
+        self.request_ns += request_ns
+        self.pair_ns += pair_ns
 
     def read(self, cursor: int, until_ns: int) -> tuple[list[Mark], State]:
         """The events from a cursor to an instant, and the state then.
@@ -143,13 +150,19 @@ class Timeline:
             return self._marks[start:end], State(following[0], *following[4:]).at(until_ns)
         if until_ns > self.state.at_ns:
             # What is told later of before this instant can only count from it.
-            self.state = self.state.at(until_ns)
+            self._pass(until_ns)
         return self._marks[start:], self.state.at(until_ns)
 
     @property
     def held(self) -> int:
         """How many events are kept."""
         return len(self._marks)
+
+    def _pass(self, until_ns: int) -> None:
+        passed_ns, running = until_ns - self.state.at_ns, self.state.running
+        self.request_ns += running * passed_ns
+        self.pair_ns += running * running * passed_ns
+        self.state = self.state.at(until_ns)
 
     def unread(self, cursor: int) -> int:
         """How many events a reader has not read yet."""

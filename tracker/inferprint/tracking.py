@@ -5,20 +5,42 @@ from __future__ import annotations
 import functools
 import inspect
 from collections.abc import AsyncIterator, Callable, Generator, Mapping
-from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
 
+from inferprint.budget import check_budget
 from inferprint.records import Outcome
 from inferprint.request import Request, as_current, outcome_of, own_labels
 from inferprint.tokens import read_tokens
 
 if TYPE_CHECKING:
     from inferprint._runtime import Tracker
+    from inferprint.budget import Budget, OnExceed
 
 P = ParamSpec("P")
 R = TypeVar("R")
 
 ReadTokens = Callable[[Any], Any]
-Open = Callable[[], Request]
+Expects = Callable[..., Mapping[str, Any]]
+Open = Callable[[tuple[Any, ...], Mapping[str, Any]], Request]
+
+
+class Planning(NamedTuple):
+    """What is expected of every call, as for ``inferprint.track``."""
+
+    budget: Budget | None = None
+    on_exceed: OnExceed = "raise"
+    expects: Expects | None = None
+
+    def check(self) -> None:
+        """Refuses a budget that is none.
+
+        Raises:
+            ConfigError: it is no Budget, or nothing that can be done when it is exceeded.
+        """
+        check_budget(self.budget, self.on_exceed)
+
+
+NO_PLANNING = Planning()
 
 
 def decorator(
@@ -26,6 +48,7 @@ def decorator(
     model: str | None,
     tokens: ReadTokens | None,
     labels: Mapping[str, str],
+    planning: Planning = NO_PLANNING,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A decorator that makes a request of every call.
 
@@ -34,11 +57,13 @@ def decorator(
         model: the model's name; None: the function's.
         tokens: as for ``tracked``.
         labels: of every request.
+        planning: what is expected of every request.
 
     Raises:
-        ConfigError: the labels are no mapping.
+        ConfigError: the labels are no mapping, or what is expected is not usable.
     """
     labels = own_labels(labels)
+    planning.check()
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         if isinstance(function, staticmethod | classmethod):
@@ -46,9 +71,19 @@ def decorator(
             return cast(Callable[P, R], kind(decorate(cast(Any, function.__func__))))
         own = getattr(function, "__qualname__", type(function).__qualname__)
         name = str(model if model is not None else own)
-        return tracked(function, lambda: Request(tracker(), name, labels), tokens)
+        return tracked(function, _opener(tracker, name, labels, planning), tokens)
 
     return decorate
+
+
+def _opener(
+    tracker: Callable[[], Tracker], name: str, labels: Mapping[str, str], planning: Planning
+) -> Open:
+    if planning == NO_PLANNING:
+        return lambda args, kwargs: Request(tracker(), name, labels)
+    from inferprint.planned import plan_call  # not of all users
+
+    return lambda args, kwargs: plan_call(tracker(), name, labels, planning, args, kwargs)
 
 
 def tracked(
@@ -84,7 +119,9 @@ def _body(function: Any) -> Any:
 
 def _function(function: Callable[..., Any], open_request: Open, tokens: ReadTokens | None) -> Any:
     def wrapper(*args: Any, **kwargs: Any) -> Any:
-        request = open_request()
+        request = open_request(args, kwargs)
+        if request._guard is not None:
+            request._guard.before(request)
         # A function runs in its thread from start to end, in an event loop too.
         request._begin(owns_thread=True)
         try:
@@ -102,7 +139,9 @@ def _function(function: Callable[..., Any], open_request: Open, tokens: ReadToke
 
 def _coroutine(function: Callable[..., Any], open_request: Open, tokens: ReadTokens | None) -> Any:
     async def wrapper(*args: Any, **kwargs: Any) -> Any:
-        request = open_request()
+        request = open_request(args, kwargs)
+        if request._guard is not None:
+            await request._guard.before_async(request)
         request._begin(owns_thread=False)
         try:
             result = await function(*args, **kwargs)
@@ -120,7 +159,9 @@ def _coroutine(function: Callable[..., Any], open_request: Open, tokens: ReadTok
 def _generator(function: Callable[..., Any], open_request: Open, tokens: ReadTokens | None) -> Any:
     def wrapper(*args: Any, **kwargs: Any) -> Generator[Any, Any, Any]:
         stream = function(*args, **kwargs)
-        request = open_request()
+        request = open_request(args, kwargs)
+        if request._guard is not None:
+            request._guard.before(request)
         request._begin(owns_thread=False, detached=True)
         outcome: Outcome = "cancelled"
         closing = False
@@ -130,8 +171,8 @@ def _generator(function: Callable[..., Any], open_request: Open, tokens: ReadTok
                 # The body runs as this request, and the code that iterates over it does not.
                 with as_current(request):
                     item = step()
-                tell_item(request, tokens, item)
                 try:
+                    tell_item(request, tokens, item)
                     sent = yield item
                 except BaseException as error:  # noqa: BLE001 - the body decides what of it
                     closing = isinstance(error, GeneratorExit)
@@ -155,7 +196,7 @@ def _async_generator(
 ) -> Any:
     async def wrapper(*args: Any, **kwargs: Any) -> AsyncIterator[Any]:
         stream = function(*args, **kwargs)
-        request = open_request()
+        request = await _admitted(open_request(args, kwargs))
         request._begin(owns_thread=False, detached=True)
         outcome: Outcome = "cancelled"
         closing = False
@@ -164,8 +205,8 @@ def _async_generator(
             while True:
                 with as_current(request):
                     item = await step()
-                tell_item(request, tokens, item)
                 try:
+                    tell_item(request, tokens, item)
                     sent = yield item
                 except BaseException as error:
                     if stream.ag_frame is None:  # a loop that shuts down has closed it before
@@ -185,27 +226,47 @@ def _async_generator(
     return wrapper
 
 
+async def _admitted(request: Request) -> Request:
+    """A request whose budget, if it has one, lets it run.
+
+    Raises:
+        BudgetExceeded: it does not.
+    """
+    if request._guard is not None:
+        await request._guard.before_async(request)
+    return request
+
+
 def tell_tokens(request: Request, tokens: ReadTokens, result: object) -> None:
     """Tells a request of the tokens that its result tells of."""
     try:
         found = read_tokens(tokens(result))
         if found is not None:
-            request.set_tokens(found)
+            Request.set_tokens(request, found)  # it is over: no budget can stop it
     except Exception as error:  # noqa: BLE001 - the user's function may raise anything
         request.tokens_failed(error)
 
 
 def tell_item(request: Request, tokens: ReadTokens | None, item: object) -> None:
-    """Tells a request of one item of its stream: totals replace, plain numbers add up."""
+    """Tells a request of one item of its stream: totals replace, plain numbers add up.
+
+    Raises:
+        BudgetExceeded: it is over its budget, and is to be stopped.
+    """
     request.first_token()
-    if tokens is None:
-        return
+    if tokens is not None:
+        _tell_counts(request, tokens, item)
+    if request._guard is not None:
+        request._guard.during(request)
+
+
+def _tell_counts(request: Request, tokens: ReadTokens, item: object) -> None:
     try:
         told = tokens(item)
         found = read_tokens(told)
         if found is not None and hasattr(told, "__index__"):
-            request.add_tokens(output=found.output)
+            Request.add_tokens(request, output=found.output)
         elif found is not None:
-            request.set_tokens(found)
+            Request.set_tokens(request, found)
     except Exception as error:  # noqa: BLE001 - the user's function may raise anything
         request.tokens_failed(error)

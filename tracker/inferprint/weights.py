@@ -10,6 +10,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 if TYPE_CHECKING:
+    from inferprint.learning.work import Work
     from inferprint.stakes import Stake
     from inferprint.timeline import Mark
     from inferprint.windows import Window
@@ -68,6 +69,18 @@ class Shares(NamedTuple):
     hold_s: float = 0.0
 
 
+class Prices(NamedTuple):
+    """What work costs, as far as it was learned.
+
+    Args:
+        shared_w: watts that those in flight share alike, whatever they do.
+        own_j: by model, joules of each token of a request's own work, at the load of now.
+    """
+
+    shared_w: float
+    own_j: Mapping[str, Work]
+
+
 class Weights(Protocol):
     """The seam for rules of attribution.
 
@@ -88,6 +101,10 @@ class Weights(Protocol):
         """Starts and ends before the first window."""
         ...
 
+    def prices(self) -> Prices | None:
+        """What work costs; None: not learned, or not by this rule."""
+        ...
+
 
 class TimeInFlight:
     """Equal shares of each instant between the requests in flight."""
@@ -101,6 +118,10 @@ class TimeInFlight:
 
     def follow(self, marks: Sequence[Mark]) -> None:
         """Nothing: each window's time line tells all."""
+
+    def prices(self) -> Prices | None:
+        """None: nothing is learned."""
+        return None
 
 
 class ThreadCpuTime:
@@ -126,3 +147,7 @@ class ThreadCpuTime:
 
     def follow(self, marks: Sequence[Mark]) -> None:
         """Nothing: the ledger follows the threads."""
+
+    def prices(self) -> Prices | None:
+        """None: nothing is learned."""
+        return None

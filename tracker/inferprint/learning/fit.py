@@ -158,6 +158,27 @@ class RecursiveFit:
         fit.try_again(())
         return fit
 
+    def check(self, used: Sequence[int]) -> None:
+        """Makes sure that a state can be gone on with.
+
+        Args:
+            used: the parameters that there must be.
+
+        Raises:
+            ValueError: its parts do not fit together, or a number is not finite.
+        """
+        size = len(self.estimate)
+        parts = [self._mean, self._precision, self._moment, *self._information]
+        if len(self._information) != size or any(len(part) != size for part in parts):
+            raise ValueError(f"the parts of a fit of {size} parameters differ in length")
+        if sorted(used) != list(range(size)):
+            raise ValueError(f"it has {size} parameters, and uses {sorted(used)}")
+        if not all(math.isfinite(value) for part in (self.estimate, *parts) for value in part):
+            raise ValueError("a number is not finite")
+        if min(self.estimate) < 0:
+            raise ValueError("a parameter is negative")
+        solve(self._posterior(used), [0.0] * size)
+
     def _posterior(self, indices: Sequence[int]) -> Matrix:
         matrix = [[self._information[i][j] + self._recent[i][j] for j in indices] for i in indices]
         for line, i in enumerate(indices):

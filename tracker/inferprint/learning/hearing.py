@@ -6,7 +6,7 @@ often it tells; only its first tokens have an instant of their own.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from operator import itemgetter
 from typing import Final, NamedTuple, Protocol
 
@@ -56,10 +56,14 @@ class Teller(Protocol):
 
 
 class Hearing:
-    """The work of all requests, as they tell of it."""
+    """The work of all requests, as they tell of it.
 
-    def __init__(self) -> None:
-        self._paces: dict[str, Pace] = {}
+    Args:
+        paces: what was learned before of models' usual pace.
+    """
+
+    def __init__(self, paces: Mapping[str, Pace] | None = None) -> None:
+        self._paces = dict(paces or {})
         # By instant and, of those of the same instant, by kind.
         self._heard: list[tuple[int, Teller, Told]] = []
 
@@ -67,6 +71,11 @@ class Hearing:
     def begun(self) -> bool:
         """Whether there is work to follow: once anyone has told of tokens."""
         return bool(self._paces or self._heard)
+
+    @property
+    def paces(self) -> Mapping[str, Pace]:
+        """The usual pace of the models that have told of tokens."""
+        return self._paces
 
     def start(self, teller: Teller, told: Told) -> None:
         """A request has started, and has told this since."""

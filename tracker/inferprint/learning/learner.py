@@ -9,6 +9,7 @@ from inferprint.learning.errors import Errors
 from inferprint.learning.model import EQUAL, Weights, WorkModel
 from inferprint.learning.progress import Progress
 from inferprint.learning.rows import Rows
+from inferprint.learning.usual import BUSY, Ratio
 from inferprint.learning.work import NO_WORK, WindowWork, Work
 
 Key = TypeVar("Key", bound=Hashable)
@@ -67,11 +68,13 @@ class Learner(Generic[Key]):
 
     Args:
         model: what was learned before; None: nothing.
+        own_w: watts of own work, before power saturates, at the load of before.
     """
 
-    def __init__(self, model: WorkModel | None = None) -> None:
+    def __init__(self, model: WorkModel | None = None, own_w: Ratio | None = None) -> None:
         self.model = model or WorkModel()
         self._rows = Rows()
+        self.own_w = own_w or Ratio()
         # What each request had done, and been corrected by, at the last window's end.
         self._done: dict[Key, tuple[Work, Work]] = {}
 
@@ -96,6 +99,7 @@ class Learner(Generic[Key]):
             window.requests_s,
         )
         weights = self.model.weights(work)
+        self.own_w.add(self.model.own_j(work), window.busy_s, BUSY * window.busy_s)
         own_j = _own_j(took, weights)
         errors = self.model.errors
         own_errors = _own_errors(took, errors)
@@ -103,6 +107,12 @@ class Learner(Generic[Key]):
         if row is not None:
             self.model.learn(row)
         return Split(weights.shared_w, own_j, weights.expected_j, errors.shared, own_errors)
+
+    def prices(self) -> tuple[float, Mapping[str, Work]]:
+        """What work costs at the load of the last ten seconds: watts that are shared alike, and
+        joules of a token by model.
+        """
+        return self.model.prices(self.own_w.value or 0.0)
 
     def skip(self, end_s: float, parts: Iterable[Part[Key]], ended: Iterable[Key]) -> None:
         """A window whose energy is not known: the work in it is nobody's."""

@@ -16,7 +16,7 @@ from inferprint.learning.fit import RecursiveFit, Row
 from inferprint.learning.law import bend_slope, saturated, slope
 from inferprint.learning.noise import OUTLIER, Noise
 from inferprint.learning.prior import Prior
-from inferprint.learning.work import NO_WORK, WindowWork, Work, sum_of
+from inferprint.learning.work import NO_WORK, WindowWork, Work, sum_of, window_of
 
 HORIZON_S = 600.0
 """How long an observation counts while others like it come."""
@@ -123,19 +123,31 @@ class WorkModel:
         """How a window's active energy is weighed, with what is known by now."""
         if window.busy_s < _LEAST_S:
             return EQUAL
-        fixed_w, bend = self._fit.estimate[self._fixed], self._fit.estimate[self._bend]
         own_w = self._own_w(window)
-        if fixed_w + own_w <= 0:
+        if self._fit.estimate[self._fixed] + own_w <= 0:
             return EQUAL
-        shared_w = saturated(fixed_w, bend)
-        active_w = saturated(fixed_w + own_w, bend)
-        marginal = (active_w - shared_w) / own_w if own_w > 0 else slope(fixed_w, bend)
-        ease = -math.expm1(-self._seen_s / EASE_S)
-        prices = {
-            model: Work(*(ease * marginal * price for price in self.price_j(model)))
-            for model in window.work
-        }
-        return Weights(shared_w, prices, active_w * window.busy_s)
+        prices = self._prices(own_w, window.work)
+        return Weights(self.fixed_w, prices, self._active_w(own_w) * window.busy_s)
+
+    def prices(self, own_w: float) -> tuple[float, Mapping[str, Work]]:
+        """Watts that are shared alike, and by model the joules of each token of own work, while
+        all own work draws ``own_w`` before power saturates.
+        """
+        return self.fixed_w, self._prices(own_w, self._own)
+
+    def own_j(self, window: WindowWork) -> float:
+        """The energy of all own work of a window, before power saturates."""
+        return self._own_w(window) * window.busy_s
+
+    def _active_w(self, own_w: float) -> float:
+        return saturated(self._fit.estimate[self._fixed] + own_w, self._fit.estimate[self._bend])
+
+    def _prices(self, own_w: float, models: Iterable[str]) -> Mapping[str, Work]:
+        fixed_w, bend = self._fit.estimate[self._fixed], self._fit.estimate[self._bend]
+        rise_w = self._active_w(own_w) - self.fixed_w
+        marginal = rise_w / own_w if own_w > 0 else slope(fixed_w, bend)
+        each = marginal * -math.expm1(-self._seen_s / EASE_S)
+        return {model: Work(*(each * price for price in self.price_j(model))) for model in models}
 
     def learn(self, row: WindowWork) -> None:
         """Learns from a stretch of time in which requests ran.
@@ -279,13 +291,9 @@ class WorkModel:
         return [self._fixed, self._bend, *(i for model in models for i in self._own[model])]
 
     def state(self) -> dict[str, Any]:
-        """What was learned, as plain values that JSON can hold.
-
-        The latest rows are taken as seen for good.
+        """What was learned, as plain values that JSON can hold; it goes on learning as if it
+        had not been asked, and so does the model of this state.
         """
-        while self._recent:
-            self._keep(self._recent.popleft())
-        self._fit.try_again(())
         return {
             "fit": self._fit.state(),
             "own": {model: list(indices) for model, indices in self._own.items()},
@@ -293,11 +301,16 @@ class WorkModel:
             "noise": self._noise.relative,
             "seen_s": self._seen_s,
             "identified": self.identified,
+            "recent": list(self._recent),
         }
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> WorkModel:
-        """The model that ``state`` was taken from."""
+        """The model that ``state`` was taken from.
+
+        Raises:
+            KeyError, TypeError, ValueError: it is no such state.
+        """
         model = cls()
         model._fit = RecursiveFit.from_state(state["fit"])
         model._own = {name: list(map(int, indices)) for name, indices in state["own"].items()}
@@ -305,4 +318,8 @@ class WorkModel:
         model._noise.relative = float(state["noise"])
         model._seen_s = float(state["seen_s"])
         model.identified = bool(state["identified"])
+        model._recent.extend(map(window_of, state["recent"]))
+        model._fit.check(
+            [model._fixed, model._bend, *(i for own in model._own.values() for i in own)]
+        )
         return model

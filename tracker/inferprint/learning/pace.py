@@ -37,9 +37,9 @@ class Pace:
         """What was learned, as plain values."""
         return {
             "prompts": self.prompts.state(),
-            "output_rate": [self.output_rate.total, self.output_rate.over],
-            "prompt": [self.prompt.total, self.prompt.over],
-            "silent": [self.silent.total, self.silent.over],
+            "output_rate": self.output_rate.state(),
+            "prompt": self.prompt.state(),
+            "silent": self.silent.state(),
         }
 
     @classmethod
@@ -47,7 +47,7 @@ class Pace:
         """The pace that ``state`` was taken from."""
         pace = cls()
         pace.prompts.restore(state["prompts"])
-        pace.output_rate = Ratio(*map(float, state["output_rate"]))
-        pace.prompt = Ratio(*map(float, state["prompt"]))
-        pace.silent = Ratio(*map(float, state["silent"]))
+        pace.output_rate = Ratio.from_state(state["output_rate"])
+        pace.prompt = Ratio.from_state(state["prompt"])
+        pace.silent = Ratio.from_state(state["silent"])
         return pace

@@ -104,7 +104,11 @@ class Progress:
         silent = at_end and not self._last_took_s
         pace.silent.add(float(silent))
         if silent:
-            began_s = self.start_s if self.worked_off_s is None else self.worked_off_s
+            # While no pace of prompts is known, a prompt is done at once: at its start, and not
+            # when its length was told, which is at its end.
+            began_s = self.start_s
+            if self.worked_off_s is not None and pace.prompts.rate is not None:
+                began_s = self.worked_off_s
             if began_s < first_s:
                 pace.went(self.output, first_s - began_s)
 

@@ -74,6 +74,13 @@ class PromptQueue:
         self.serial = True
         self.rate: float | None = None
 
+    @property
+    def ahead(self) -> float:
+        """Prompt tokens that are computed before those of a request that starts now."""
+        if not self.serial:
+            return 0.0
+        return sum(max(0.0, prompt.prompt - prompt.worked) for prompt in self._undone)
+
     def join(self, prompt: Prompt, at_s: float) -> None:
         """A request starts. While no rate is known, its prompt is taken to be done at once."""
         self.advance(at_s)
@@ -171,12 +178,13 @@ class PromptQueue:
 
     def state(self) -> dict[str, Any]:
         """What was learned, as plain values."""
-        return {name: [ratio.total, ratio.over] for name, ratio in self._ratios().items()}
+        return {name: ratio.state() for name, ratio in self._ratios().items()}
 
     def restore(self, state: Mapping[str, Any]) -> None:
         """Takes up what ``state`` gave."""
         for name, ratio in self._ratios().items():
-            ratio.total, ratio.over = map(float, state[name])
+            known = Ratio.from_state(state[name])
+            ratio.total, ratio.over = known.total, known.over
         self._judge()
 
     def _ratios(self) -> dict[str, Ratio]:

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Sequence
 
 _MEMORY = 100.0
 """How many requests what is usual is a mean over, weighted by their age."""
+
+
+BUSY = 10.0
+"""Requests' worth of a busy second, where a ratio is to be over the last ten of them."""
 
 
 class Ratio:
@@ -27,6 +32,22 @@ class Ratio:
         keep = math.exp(-requests / _MEMORY)
         self.total = keep * self.total + value
         self.over = keep * self.over + over
+
+    def state(self) -> list[float]:
+        """Both sums."""
+        return [self.total, self.over]
+
+    @classmethod
+    def from_state(cls, state: Sequence[float]) -> Ratio:
+        """The ratio that ``state`` was taken from.
+
+        Raises:
+            ValueError: they are not two sums of 0 or more.
+        """
+        total, over = map(float, state)
+        if total < 0 or over < 0:
+            raise ValueError(f"a sum is negative: {state}")
+        return cls(total, over)
 
     @property
     def value(self) -> float | None:

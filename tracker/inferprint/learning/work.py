@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from typing import NamedTuple
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple
 
 
 class Work(NamedTuple):
@@ -81,3 +81,22 @@ class WindowWork(NamedTuple):
             work,
             requests_s,
         )
+
+
+def window_of(plain: Sequence[Any]) -> WindowWork:
+    """The window that was written as a list of its parts.
+
+    Raises:
+        TypeError, ValueError: it is none.
+    """
+    duration_s, busy_s, active_j, idle_j, work, requests_s = plain
+    if not 0 < float(busy_s) <= float(duration_s):
+        raise ValueError(f"busy for {busy_s} s of {duration_s}")
+    return WindowWork(
+        float(duration_s),
+        float(busy_s),
+        float(active_j),
+        float(idle_j),
+        {model: Work(*map(float, done)) for model, done in work.items()},
+        {model: float(seconds) for model, seconds in requests_s.items()},
+    )
