@@ -21,8 +21,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby
-from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from inferprint.doubts import Doubts
@@ -43,8 +41,6 @@ from inferprint.windows import Window
 
 if TYPE_CHECKING:
     from inferprint.books import Account
-
-_time_of = itemgetter(0)
 
 
 @dataclass(slots=True)
@@ -304,17 +300,20 @@ class Ledger:
 
     def _let_draw(self, span: Span, joules_per_ns: float) -> int:
         """Lets arrivals draw on the pool as it fills; returns up to which quiet time it did."""
-        pooled_ns = span.start.quiet_ns
-        for at_ns, group in groupby(span.marks, key=_time_of):
-            together = list(group)
-            arrivals = [mark for mark in together if mark[1] == ARRIVE]
-            if arrivals:
-                # As it was just before all that happens at this instant: a child that takes
-                # over from its parent ends no quiet, one that starts together with it does.
-                quiet_ns, running = together[0][6], together[0][8]
-                self._pool(joules_per_ns * (quiet_ns - pooled_ns))
-                pooled_ns = quiet_ns
-                self._draw(at_ns, arrivals, after_quiet=not running)
+        pooled_ns, first, arrivals = span.start.quiet_ns, span.marks[0], list[Mark]()
+        for mark in (*span.marks, None):
+            if mark is None or mark[0] != first[0]:
+                if arrivals:
+                    # As it was just before all that happens at this instant: a child that takes
+                    # over from its parent ends no quiet, one that starts together with it does.
+                    quiet_ns, running = first[6], first[8]
+                    self._pool(joules_per_ns * (quiet_ns - pooled_ns))
+                    pooled_ns = quiet_ns
+                    self._draw(first[0], arrivals, after_quiet=not running)
+                    arrivals = []
+                first = mark or first
+            if mark is not None and mark[1] == ARRIVE:
+                arrivals.append(mark)
         return pooled_ns
 
     def _pool(self, joules: float) -> None:

@@ -29,7 +29,7 @@ Mark = tuple[int, int, "Account", int | None, int, int, int, int, int, int]
 PARTS = 1 << 40
 
 # Marks that every device has read are dropped when there are more than this.
-TRIM_ABOVE = 4096
+TRIM_ABOVE = 1024
 
 _time_of = itemgetter(0)
 
