@@ -84,6 +84,7 @@ class Learner(Generic[Key]):
             window.idle_j,
             new,
             window.requests_s,
+            {model: done.prompt**2 for model, done in new.items()},
         )
         weights = self.model.weights(work)
         own_j = _own_j(took, weights)

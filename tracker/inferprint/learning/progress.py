@@ -41,6 +41,8 @@ class Progress:
         "_last_tokens",
         "_last_took_s",
         "_pace",
+        "_silent",
+        "_unexpected",
         "corrections",
         "expects",
         "output",
@@ -55,6 +57,9 @@ class Progress:
         self.start_s = start_s
         self.worked = 0.0
         self.worked_off_s: float | None = None
+        self._silent = False
+        # What it first told of without being expected to have done any.
+        self._unexpected = NO_WORK
         self.corrections = NO_WORK
         self.told_prompt: int | None = None
         self.output = 0
@@ -81,17 +86,19 @@ class Progress:
             prompt: uncached prompt tokens so far; None: it says nothing of them.
             output: output tokens so far; fewer than before count as none.
         """
-        before = NO_WORK
-        if self._first_s is None and self._expected_output(at_s):
-            before = self.work(at_s)
+        before = self.work(at_s) if self._first_s is None else None
         if prompt is not None and prompt != self.told_prompt:
             self._tell_prompt(prompt)
             if output <= self.output:  # with its output, its prompt is done
                 self._pace.prompts.grow(self)
         if output > self.output:
             self._tell_output(at_s, output - self.output)
-        if before.output:
-            self.corrections = self.corrections.plus(self.work(at_s).minus(before))
+        if before is not None and output:
+            told = self.work(at_s).minus(before)
+            if before.output:
+                self.corrections = self.corrections.plus(told)
+            else:
+                self._unexpected = told
 
     def end(self, at_s: float) -> None:
         """It ended, and its model's pace learns from it."""
@@ -104,12 +111,15 @@ class Progress:
         silent = at_end and not self._last_took_s
         pace.silent.add(float(silent))
         if silent:
+            self.corrections = self.corrections.plus(self._unexpected)
             began_s = self.start_s if self.worked_off_s is None else self.worked_off_s
             if began_s < first_s:
                 pace.went(self.output, first_s - began_s)
 
     def work(self, at_s: float) -> Work:
         """All of its work up to ``at_s``; prompts as of the queue's last advance."""
+        if self._first_s is None and not self._silent and self._overdue(at_s):
+            self.is_silent(at_s)
         prompt = self.prompt
         if self._first_s is None:
             done, output = min(self.worked, prompt), self._expected_output(at_s)
@@ -121,6 +131,15 @@ class Progress:
             return NO_WORK
         return Work(done, output, output * (prompt + output / 2))
 
+    def is_silent(self, at_s: float) -> None:
+        """It is found to have had its first token, and not to tell of it."""
+        silent, self._silent = self._silent, True
+        if not silent and self.expects and self._first_s is None:
+            usual = self._expected_output(at_s)
+            missed = usual * (1 - (self._pace.silent.value or 0.0))
+            context = missed * (self.prompt + usual - missed / 2)
+            self.corrections = self.corrections.plus(Work(0.0, missed, context))
+
     def _tell_prompt(self, prompt: int) -> None:
         if self.told_prompt is None:
             self._pace.prompt.add(prompt)
@@ -129,7 +148,7 @@ class Progress:
     def _tell_output(self, at_s: float, output: int) -> None:
         if self._first_s is None:
             self._first_s = at_s
-            if self._overdue(at_s):
+            if self._silent or self._overdue(at_s):
                 self._pace.prompts.leave(self, at_s)
             else:
                 self._first = self._pace.prompts.first_token(self, at_s)
@@ -155,7 +174,7 @@ class Progress:
             return 0.0
         if self._ended_s is not None:
             at_s = min(at_s, self._ended_s)
-        chance = 1.0 if self._overdue(at_s) else self._pace.silent.value or 0.0
+        chance = 1.0 if self._silent else self._pace.silent.value or 0.0
         return max(0.0, rate * (at_s - self.worked_off_s) * chance)
 
     def _overdue(self, at_s: float) -> bool:

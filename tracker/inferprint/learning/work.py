@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from types import MappingProxyType
 from typing import NamedTuple
 
 
@@ -51,6 +52,7 @@ class WindowWork(NamedTuple):
         idle_j: the idle energy in it; a sensor's error is relative to both together.
         work: the requests' work, by model.
         requests_s: the integral of the number in flight, by model.
+        prompt_squares: sum over the windows of the squares of the prompt tokens, by model.
     """
 
     duration_s: float
@@ -59,6 +61,7 @@ class WindowWork(NamedTuple):
     idle_j: float
     work: Mapping[str, Work]
     requests_s: Mapping[str, float]
+    prompt_squares: Mapping[str, float] = MappingProxyType({})
 
     @property
     def concurrency(self) -> float:
@@ -70,14 +73,16 @@ class WindowWork(NamedTuple):
         work = dict(self.work)
         for model, more in other.work.items():
             work[model] = work.get(model, NO_WORK).plus(more)
-        requests_s = dict(self.requests_s)
-        for model, more_s in other.requests_s.items():
-            requests_s[model] = requests_s.get(model, 0.0) + more_s
         return WindowWork(
             self.duration_s + other.duration_s,
             self.busy_s + other.busy_s,
             self.active_j + other.active_j,
             self.idle_j + other.idle_j,
             work,
-            requests_s,
+            _sums(self.requests_s, other.requests_s),
+            _sums(self.prompt_squares, other.prompt_squares),
         )
+
+
+def _sums(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    return {model: one.get(model, 0.0) + other.get(model, 0.0) for model in {**one, **other}}
