@@ -80,7 +80,11 @@ class Learned:
         if not self.learner.model.identified:
             return self._equal(work, holders)
         charged_j = self._hold.charge_j(
-            work.active_j, split.expected_j, window.duration_s, len(self._holders)
+            work.active_j,
+            split.expected_j,
+            split.deviation_j,
+            window.duration_s,
+            len(self._holders),
         )
         return Shares(split.shared_w, split.own_j, charged_j, learned=True)
 

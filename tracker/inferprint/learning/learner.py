@@ -45,11 +45,13 @@ class Split(NamedTuple, Generic[Key]):
         shared_w: weight per second, shared alike by those in flight.
         own_j: weight of each request's own work; those with none left out.
         expected_j: active energy that the window was expected to have; None: not known.
+        deviation_j: how far off that a sensor may be.
     """
 
     shared_w: float
     own_j: Mapping[Key, float]
     expected_j: float | None
+    deviation_j: float = 0.0
 
 
 class Learner(Generic[Key]):
@@ -91,7 +93,7 @@ class Learner(Generic[Key]):
         row = self._rows.push(work)
         if row is not None:
             self.model.learn(row)
-        return Split(weights.shared_w, own_j, weights.expected_j)
+        return Split(weights.shared_w, own_j, weights.expected_j, weights.deviation_j)
 
     def skip(self, end_s: float, parts: Iterable[Part[Key]], ended: Iterable[Key]) -> None:
         """A window whose energy is not known: the work in it is nobody's."""

@@ -64,11 +64,13 @@ class Weights(NamedTuple):
         shared_w: weight of a second in which anyone runs, shared alike by those in flight.
         price_j: by model, weight of each token of its own work.
         expected_j: the active energy that the window is expected to have; None: not known.
+        deviation_j: how far off that a sensor may be.
     """
 
     shared_w: float
     price_j: Mapping[str, Work]
     expected_j: float | None
+    deviation_j: float = 0.0
 
     def own_j(self, model: str, work: Work) -> float:
         """The weight of a request's own work, not negative."""
@@ -134,7 +136,8 @@ class WorkModel:
             model: Work(*(ease * marginal * price for price in self.price_j(model)))
             for model in window.work
         }
-        return Weights(shared_w, prices, active_w * window.busy_s)
+        expected_j = active_w * window.busy_s
+        return Weights(shared_w, prices, expected_j, self._deviation_j(window, expected_j))
 
     def learn(self, row: WindowWork) -> None:
         """Learns from a stretch of time in which requests ran.

@@ -19,7 +19,7 @@ OUTLIER = 2.5
 _FIRST = 0.05
 _FIRST_OF_PROMPTS = 1.0
 _FIRST_COUNTS = 2
-_LEAST = 0.002
+_LEAST = 0.01
 _LEAST_OF_PROMPTS = 0.01
 _ROUNDS = 3
 # A cumulative sum (Page, Biometrika 41, 1954) of clipped deviations less half a one: it
