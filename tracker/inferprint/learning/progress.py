@@ -42,7 +42,7 @@ class Progress:
         "_last_took_s",
         "_pace",
         "_silent",
-        "_unexpected",
+        "_unexpected_from",
         "corrections",
         "expects",
         "output",
@@ -58,8 +58,8 @@ class Progress:
         self.worked = 0.0
         self.worked_off_s: float | None = None
         self._silent = False
-        # What it first told of without being expected to have done any.
-        self._unexpected = NO_WORK
+        # Prompt tokens that it had done when it was not expected to have output; None: it was.
+        self._unexpected_from: float | None = None
         self.corrections = NO_WORK
         self.told_prompt: int | None = None
         self.output = 0
@@ -86,19 +86,19 @@ class Progress:
             prompt: uncached prompt tokens so far; None: it says nothing of them.
             output: output tokens so far; fewer than before count as none.
         """
-        before = self.work(at_s) if self._first_s is None else None
+        before = NO_WORK
+        if self._first_s is None:
+            expected = self._expected_output(at_s)
+            before = self.work(at_s) if expected else NO_WORK
+            self._unexpected_from = None if expected else min(self.worked, self.prompt)
         if prompt is not None and prompt != self.told_prompt:
             self._tell_prompt(prompt)
             if output <= self.output:  # with its output, its prompt is done
                 self._pace.prompts.grow(self)
         if output > self.output:
             self._tell_output(at_s, output - self.output)
-        if before is not None and output:
-            told = self.work(at_s).minus(before)
-            if before.output:
-                self.corrections = self.corrections.plus(told)
-            else:
-                self._unexpected = told
+        if before.output:
+            self.corrections = self.corrections.plus(self.work(at_s).minus(before))
 
     def end(self, at_s: float) -> None:
         """It ended, and its model's pace learns from it."""
@@ -111,17 +111,19 @@ class Progress:
         silent = at_end and not self._last_took_s
         pace.silent.add(float(silent))
         if silent:
-            self.corrections = self.corrections.plus(self._unexpected)
+            if self._unexpected_from is not None:
+                unexpected = self.work(at_s).minus(Work(self._unexpected_from))
+                self.corrections = self.corrections.plus(unexpected)
             began_s = self.start_s if self.worked_off_s is None else self.worked_off_s
             if began_s < first_s:
                 pace.went(self.output, first_s - began_s)
 
     def work(self, at_s: float) -> Work:
         """All of its work up to ``at_s``; prompts as of the queue's last advance."""
-        if self._first_s is None and not self._silent and self._overdue(at_s):
-            self.is_silent(at_s)
         prompt = self.prompt
         if self._first_s is None:
+            if not self._silent and self._overdue(at_s):
+                self.is_silent(at_s)
             done, output = min(self.worked, prompt), self._expected_output(at_s)
         elif self._ended_s is not None:
             done, output = prompt, self.output
