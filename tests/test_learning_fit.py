@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from random import Random
 
 import pytest
 from hypothesis import given
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 from inferprint.learning.fit import RecursiveFit
 from inferprint.learning.law import bend_slope, saturated, slope
 from inferprint.learning.linear import cholesky, inverse, solve
-from inferprint.learning.noise import Noise
+from inferprint.learning.noise import Noise, Scatter
 from inferprint.learning.nonnegative import non_negative
 
 numbers = st.floats(-10, 10, allow_nan=False).map(lambda value: round(value, 3))
@@ -123,11 +124,29 @@ def test_lasting_change_is_told_once_and_noise_is_not() -> None:
 
 
 def test_noise_is_that_of_the_errors() -> None:
-    """The deviation comes to that of many errors, and one far out hardly moves it."""
+    """The deviation follows the errors, and one far out changes it little."""
     noise = Noise()
+    second = Scatter(level_j2=100.0**2, prompts_j2=0.0)
+    seen = [(off_j, second) for off_j in (2.0, -2.0) * 100]
     for _ in range(5):
-        noise.settle([0.02, -0.02] * 100)
+        noise.settle(seen)
     assert noise.relative == pytest.approx(0.02, rel=0.1)
     before = noise.relative
-    noise.settle([0.02, -0.02] * 100 + [10.0])
+    noise.settle([*seen, (1_000.0, second)])
     assert noise.relative == pytest.approx(before, rel=0.1)
+
+
+@pytest.mark.parametrize("of_prompts", [0.0, 1.0])
+def test_noise_of_prompts_is_told_from_the_sensors(of_prompts: float) -> None:
+    """A sensor that sees a prompt whole or not at all is noisy where prompts are, and one that
+    sees everything is not; the noise of other windows is found all the same.
+    """
+    random, noise, seen = Random(5), Noise(), []
+    for number in range(200):
+        prompt_j = 20.0 if number % 2 else 0.0
+        off_j = random.gauss(0, 2.0) + of_prompts * random.choice((-1, 1)) * prompt_j
+        seen.append((off_j, Scatter(100.0**2, prompt_j**2)))
+    for _ in range(5):
+        noise.settle(seen)
+    assert noise.relative == pytest.approx(0.02, rel=0.2)
+    assert noise.prompts == pytest.approx(of_prompts, rel=0.1, abs=0.2)

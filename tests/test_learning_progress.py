@@ -93,6 +93,44 @@ def test_silent_request_goes_at_the_usual_rate() -> None:
     assert progress.corrections.output == pytest.approx(30, rel=0.05)
 
 
+def test_what_was_done_before_it_was_first_told_is_not_new_work() -> None:
+    """The first requests of a model that tell only as they end were not expected to work: what
+    they tell is charged to them, and is not learned as the work of one window.
+    """
+    silent = Progress(Pace(), 0.0)
+    silent.tell(20.0, prompt=10, output=700)
+    silent.end(20.0)
+    assert silent.work(20.0).output == 700
+    assert silent.corrections.output == 700
+
+
+def test_one_that_is_overtaken_is_silent() -> None:
+    """Where prompts are taken in turn, a request whose successor has its first token must have
+    had its own: from then on it is taken to work at the whole pace, and what it is taken to
+    have done before is no new work.
+    """
+    pace = Pace()
+    at_s = 0.0
+    for number in range(8):
+        at_s = serve(pace, at_s) + 1
+        if number % 2:
+            silent = Progress(pace, at_s)
+            pace.prompts.advance(at_s + 5.0)
+            silent.tell(at_s + 5.0, prompt=100, output=250)
+            silent.end(at_s + 5.0)
+            at_s += 6
+    mute = Progress(pace, at_s)
+    serve(pace, at_s + 0.1, output=2)
+    rate = pace.output_rate.value
+    assert rate is not None
+    at_s += 0.3
+    pace.prompts.advance(at_s)
+    assert mute.worked_off_s is not None
+    done, expected = mute.work(at_s).output, rate * (at_s - mute.worked_off_s)
+    assert done == pytest.approx(expected)
+    assert 0 < mute.corrections.output < expected
+
+
 def test_the_pace_of_silent_requests_is_over_all_of_their_run() -> None:
     """Whether their prompts, told at the end, are longer or shorter than usual."""
     pace = Pace()

@@ -8,6 +8,7 @@ Pure: no clock, no I/O.
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from inferprint.records import Device
@@ -58,7 +59,7 @@ class Doubts:
         """A window with requests is being shared out; pays each for its own work's doubts."""
         share_ns = (span.end.share - span.start.share) / PARTS
         self._rates = NO_SPREAD
-        self._hold_s = charge.shares.hold_s or self._hold_s
+        self._hold_s = charge.shares.hold_s
         if not share_ns or charge.charged_j <= 0:
             return
         noise_j2 = self._noise_j2(window, split, charge)
@@ -140,9 +141,10 @@ class Doubts:
     def _noise_j2(self, window: Window, split: Split, charge: Charge) -> float:
         """Variance of what is charged for a window, as far as the sensor's noise goes."""
         energy_j, duration_s = window.energy_j or 0.0, window.duration_s
-        noise = charge.shares.noise
-        relative = self._scatter.relative if noise is None else noise
-        noise_j2 = (relative * energy_j) ** 2 / duration_s
+        deviation_j = charge.shares.deviation_j
+        if deviation_j is None:
+            deviation_j = self._scatter.relative * energy_j / math.sqrt(duration_s)
+        noise_j2 = deviation_j**2
         if window.rough and self._device.step_s:
             # Off by up to a step's energy at both ends, anywhere in between.
             noise_j2 += (energy_j / duration_s * self._device.step_s) ** 2 / 6

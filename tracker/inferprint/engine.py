@@ -416,7 +416,7 @@ def _exhaust(work: Iterator[None]) -> None:
 
 def _weights(device: Device, reading: Reading | None, place: int) -> Weights:
     cpu = device.component != "gpu" and reading is not None and reading.own_s is not None
-    return ThreadCpuTime() if cpu else Learned(place)
+    return ThreadCpuTime() if cpu else Learned(place, device.average_s)
 
 
 def _resume(ledger: Ledger, saved: SavedDevice | None) -> None:
@@ -425,7 +425,8 @@ def _resume(ledger: Ledger, saved: SavedDevice | None) -> None:
         return
     ledger.busy_w = saved.busy_w
     if saved.work is not None and isinstance(ledger.weights, Learned):
-        ledger.weights.learner = Learner(saved.work, saved.own_w)
+        average_s = ledger.device.average_s
+        ledger.weights.learner = Learner(saved.work, saved.own_w, average_s)
 
 
 def _learned_of(ledger: Ledger) -> SavedDevice:

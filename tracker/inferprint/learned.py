@@ -13,7 +13,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
-from inferprint.learning.hold import HOLD_S, Hold
+from inferprint.learning.hold import Hold
 from inferprint.learning.learner import Learner, Part, Window
 from inferprint.stakes import END, RESUME, STEP, Stake
 from inferprint.units import seconds
@@ -36,13 +36,14 @@ class Learned:
 
     Args:
         place: where an account's stakes have the one in this device.
+        average_s: seconds over which its sensor averages.
     """
 
     method = TIME_IN_FLIGHT
     owns_threads = False
 
-    def __init__(self, place: int = 0) -> None:
-        self.learner: Learner[Stake] = Learner()
+    def __init__(self, place: int = 0, average_s: float = 0.0) -> None:
+        self.learner: Learner[Stake] = Learner(average_s=average_s)
         self._place = place
         self._hold = Hold()
         self._running: dict[Account, None] = {}
@@ -86,7 +87,11 @@ class Learned:
         if not self.learner.model.identified:
             return self._equal(work, holders)
         charged_j = self._hold.charge_j(
-            work.active_j, split.expected_j, window.duration_s, len(self._holders)
+            work.active_j,
+            split.expected_j,
+            split.deviation_j,
+            window.duration_s,
+            len(self._holders),
         )
         return Shares(
             split.shared_w,
@@ -95,8 +100,8 @@ class Learned:
             learned=True,
             shared_error=split.shared_error,
             own_errors=split.own_errors,
-            noise=self.learner.model.noise,
-            hold_s=HOLD_S,
+            deviation_j=split.deviation_j,
+            hold_s=self._hold.over_s,
         )
 
     def _equal(self, work: WindowWork, holders: Sequence[Stake]) -> Shares:

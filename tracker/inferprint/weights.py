@@ -54,7 +54,7 @@ class Shares(NamedTuple):
         own_errors: standard deviations of the weights of a request's prompt and output, and
             how their errors go together, -1 to 1: of the first with what is shared, of the
             second with it, and of both.
-        noise: relative standard deviation of a second's energy about what is expected of it;
+        deviation_j: standard deviation of the window's energy about what is expected of it;
             None: nothing is expected.
         hold_s: seconds in which what is held back falls to 1/e.
     """
@@ -65,7 +65,7 @@ class Shares(NamedTuple):
     learned: bool = False
     shared_error: float = 0.0
     own_errors: Mapping[Stake, tuple[float, float, tuple[float, ...]]] = {}
-    noise: float | None = None
+    deviation_j: float | None = None
     hold_s: float = 0.0
 
 

@@ -6,6 +6,7 @@ from collections.abc import Hashable, Iterable, Mapping
 from typing import Any, Generic, NamedTuple, TypeVar
 
 from inferprint.learning.errors import Errors
+from inferprint.learning.lag import Lag
 from inferprint.learning.model import EQUAL, Weights, WorkModel
 from inferprint.learning.progress import Progress
 from inferprint.learning.rows import Rows
@@ -52,6 +53,7 @@ class Split(NamedTuple, Generic[Key]):
         shared_w: weight per second, shared alike by those in flight.
         own_j: weight of each request's own work; those with none left out.
         expected_j: active energy that the window was expected to have; None: not known.
+        deviation_j: how far off that a sensor may be.
         shared_error: relative standard deviation of ``shared_w``.
         own_errors: how far off the weight of each request's own work may be.
     """
@@ -59,6 +61,7 @@ class Split(NamedTuple, Generic[Key]):
     shared_w: float
     own_j: Mapping[Key, float]
     expected_j: float | None
+    deviation_j: float = 0.0
     shared_error: float = 0.0
     own_errors: Mapping[Key, OwnError] = {}
 
@@ -69,10 +72,17 @@ class Learner(Generic[Key]):
     Args:
         model: what was learned before; None: nothing.
         own_w: watts of own work, before power saturates, at the load of before.
+        average_s: seconds over which the sensor averages.
     """
 
-    def __init__(self, model: WorkModel | None = None, own_w: Ratio | None = None) -> None:
+    def __init__(
+        self,
+        model: WorkModel | None = None,
+        own_w: Ratio | None = None,
+        average_s: float = 0.0,
+    ) -> None:
         self.model = model or WorkModel()
+        self._lag = Lag(average_s) if average_s else None
         self._rows = Rows()
         self.own_w = own_w or Ratio()
         # What each request had done, and been corrected by, at the last window's end.
@@ -97,16 +107,27 @@ class Learner(Generic[Key]):
             window.idle_j,
             new,
             window.requests_s,
+            {model: done.prompt**2 for model, done in new.items()},
         )
         weights = self.model.weights(work)
         self.own_w.add(self.model.own_j(work), window.busy_s, BUSY * window.busy_s)
         own_j = _own_j(took, weights)
         errors = self.model.errors
         own_errors = _own_errors(took, errors)
+        if self._lag is not None:
+            work = self._lag.seen(work)
+            weights = self.model.weights(work)  # of which what is expected counts from here on
         row = self._rows.push(work)
         if row is not None:
             self.model.learn(row)
-        return Split(weights.shared_w, own_j, weights.expected_j, errors.shared, own_errors)
+        return Split(
+            weights.shared_w,
+            own_j,
+            weights.expected_j,
+            weights.deviation_j,
+            errors.shared,
+            own_errors,
+        )
 
     def prices(self) -> tuple[float, Mapping[str, Work]]:
         """What work costs at the load of the last ten seconds: watts that are shared alike, and
@@ -119,6 +140,8 @@ class Learner(Generic[Key]):
         self._take(end_s, parts)
         self._forget(ended)
         self._rows.drop()
+        if self._lag is not None:
+            self._lag.drop()
 
     def _take(
         self, end_s: float, parts: Iterable[Part[Key]]

@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import math
 from collections import deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from inferprint.learning.errors import Errors, Misfit, errors_of
 from inferprint.learning.fit import RecursiveFit, Row
 from inferprint.learning.law import bend_slope, saturated, slope
-from inferprint.learning.noise import OUTLIER, Noise
+from inferprint.learning.noise import OUTLIER, Noise, Scatter
 from inferprint.learning.prior import Prior
 from inferprint.learning.work import NO_WORK, WindowWork, Work, sum_of, window_of
 
@@ -47,6 +47,9 @@ to it, to this part of what is expected before any are seen."""
 LEAST_SEEN_S = 5.0
 """Nothing is taken to be known before requests have run for this long."""
 
+UNLIKE = 0.7
+"""Deviation of the difference of two models' costs of a token, relative to the larger."""
+
 _LEAST_BUSY = 0.2
 _LEAST_TOKENS = 1e-3
 
@@ -62,11 +65,13 @@ class Weights(NamedTuple):
         shared_w: weight of a second in which anyone runs, shared alike by those in flight.
         price_j: by model, weight of each token of its own work.
         expected_j: the active energy that the window is expected to have; None: not known.
+        deviation_j: how far off that a sensor may be.
     """
 
     shared_w: float
     price_j: Mapping[str, Work]
     expected_j: float | None
+    deviation_j: float = 0.0
 
     def own_j(self, model: str, work: Work) -> float:
         """The weight of a request's own work, not negative."""
@@ -127,7 +132,8 @@ class WorkModel:
         if self._fit.estimate[self._fixed] + own_w <= 0:
             return EQUAL
         prices = self._prices(own_w, window.work)
-        return Weights(self.fixed_w, prices, self._active_w(own_w) * window.busy_s)
+        expected_j = self._active_w(own_w) * window.busy_s
+        return Weights(self.fixed_w, prices, expected_j, self._deviation_j(window, expected_j))
 
     def prices(self, own_w: float) -> tuple[float, Mapping[str, Work]]:
         """Watts that are shared alike, and by model the joules of each token of own work, while
@@ -165,8 +171,9 @@ class WorkModel:
         models = self._take_in(self._recent)
         self._expect(models)
         seen = [self._linear(row) for row in self._recent]
-        self._fit.try_again(observation for observation, _ in seen)
-        self._noise.settle(error for _, error in seen)
+        alike = self._alike(models)
+        self._fit.try_again([*(observation for observation, _ in seen), *alike])
+        self._noise.settle(off for _, off in seen)
         self._fit.solve(self._indices(models))
         self.identified = self._tells_apart(models)
         if self.identified:
@@ -232,9 +239,9 @@ class WorkModel:
         self._fit.replace(derivatives, max(0.0, 1 - row.duration_s / HORIZON_S))
         self._fit.observe(derivatives, target, precision)
 
-    def _linear(self, row: WindowWork) -> tuple[Observation, float]:
+    def _linear(self, row: WindowWork) -> tuple[Observation, tuple[float, Scatter]]:
         """A row as an observation that is linear about the present estimate (a step of Gauss
-        and Newton), and its error, relative to its level, over one second.
+        and Newton), and how far off it is.
         """
         estimate = self._fit.estimate
         bend = estimate[self._bend]
@@ -249,11 +256,11 @@ class WorkModel:
             derivatives += [(i, steep * tokens) for i, tokens in own if tokens > _LEAST_TOKENS]
         expected_j = row.busy_s * saturated(drive_w, bend)
         off_j = row.active_j - expected_j
-        deviation_j = self._deviation_j(row, expected_j)
-        robust = min(1.0, OUTLIER * deviation_j / abs(off_j)) if off_j else 1.0
+        scatter = self._scatter(row, expected_j, steep)
+        variance_j2 = self._noise.variance_j2(scatter)
+        robust = min(1.0, OUTLIER * math.sqrt(variance_j2) / abs(off_j)) if off_j else 1.0
         target = off_j + sum(value * estimate[i] for i, value in derivatives)
-        error = self._noise.relative * off_j / deviation_j
-        return (derivatives, target, robust / deviation_j**2), error
+        return (derivatives, target, robust / variance_j2), (off_j, scatter)
 
     def _expected_j(self, row: WindowWork) -> float:
         drive_w = self._fit.estimate[self._fixed] + self._own_w(row)
@@ -267,13 +274,37 @@ class WorkModel:
                 for i, value in zip(self._own[model], expected, strict=True):
                     self._fit.expect(i, *value)
 
+    def _alike(self, models: Sequence[str]) -> Iterator[Observation]:
+        """That models on one device cost about the same, as far as rows leave it open: those
+        whose requests come and go together are hard to tell apart.
+        """
+        estimate = self._fit.estimate
+        known = [(self._own[model], self._prior.own(model)) for model in models]
+        costs = [
+            (i, max(expected.mean, estimate[i]))
+            for own, prior in known
+            for i, expected in zip(own, prior or (), strict=False)
+        ]
+        for (i, cost), (j, other) in zip(costs, costs[len(NO_WORK) :], strict=False):
+            scale = 1 / max(cost, other)
+            yield [(i, scale), (j, -scale)], 0.0, UNLIKE**-2
+
     def _deviation_j(self, row: WindowWork, expected_j: float) -> float:
+        drive_w = self._fit.estimate[self._fixed] + self._own_w(row)
+        steep = slope(drive_w, self._fit.estimate[self._bend])
+        return math.sqrt(self._noise.variance_j2(self._scatter(row, expected_j, steep)))
+
+    def _scatter(self, row: WindowWork, expected_j: float, steep: float) -> Scatter:
         level_j = row.idle_j + max(expected_j, 0.5 * row.active_j)
-        noise_j = self._noise.deviation_j(level_j, row.duration_s)
+        prompts_j2 = sum(
+            (steep * self.price_j(model).prompt) ** 2 * square
+            for model, square in row.prompt_squares.items()
+        )
         # A sensor that samples a part of the time may see all of a stretch that was partly
         # busy as busy, or none: the variance of that is at most p (1 - p).
         part = min(1.0, row.busy_s / row.duration_s)
-        return math.hypot(noise_j, math.sqrt(part * (1 - part)) * row.active_j)
+        edges_j2 = part * (1 - part) * row.active_j**2
+        return Scatter(level_j**2 / row.duration_s, prompts_j2, edges_j2)
 
     def _own_w(self, window: WindowWork) -> float:
         own_j = sum(work.times(self.price_j(model)) for model, work in window.work.items())
@@ -299,9 +330,12 @@ class WorkModel:
             "own": {model: list(indices) for model, indices in self._own.items()},
             "prior": self._prior.state(),
             "noise": self._noise.relative,
+            "prompt_noise": self._noise.prompts,
             "seen_s": self._seen_s,
             "identified": self.identified,
-            "recent": list(self._recent),
+            "recent": [
+                row._replace(prompt_squares=dict(row.prompt_squares)) for row in self._recent
+            ],
         }
 
     @classmethod
@@ -316,6 +350,7 @@ class WorkModel:
         model._own = {name: list(map(int, indices)) for name, indices in state["own"].items()}
         model._prior = Prior.from_state(state["prior"])
         model._noise.relative = float(state["noise"])
+        model._noise.prompts = float(state["prompt_noise"])
         model._seen_s = float(state["seen_s"])
         model.identified = bool(state["identified"])
         model._recent.extend(map(window_of, state["recent"]))

@@ -6,9 +6,8 @@ requests' own. Then the cost is taken to be like that of other servers.
 Source: ML.ENERGY leaderboard v3 (data of 2026-02-27), refitted as step energy F + k b for
 35 pairs of model and GPU: F is about 90 % of a step at batch 8, so F / k is 72 tokens; an
 output token's energy grows 2.26 times from 1k to 16k of context. A prompt token is taken to
-cost half an output token's own work, give or take that half: no published figure parts the
-two without a model of the hardware. All are only where the fit starts: deviations are as
-large as the values.
+cost half an output token's own work: no published figure parts the two without a model of
+the hardware. All are only where the fit starts: deviations are larger than the values.
 
 With few in flight, F is nearly all, and the shares are nearly equal shares of time.
 """
@@ -27,6 +26,9 @@ PROMPT_TO_OUTPUT = 0.5
 CONTEXT_TO_OUTPUT = 0.5 * 1.26 / 15_000
 BEND = 0.5
 """Deviation of bend × mean active watts: at 0.5 a cap of twice the mean power."""
+
+SPREAD = 1.5
+"""Deviation of what a token costs, relative to what is expected."""
 
 _MEMORY_S = 60.0
 _LEAST_TOKENS = 1e-3
@@ -67,7 +69,7 @@ class Prior:
         if each_j < _LEAST_J:
             return None
         return tuple(
-            Expected(part * each_j, part * each_j)
+            Expected(part * each_j, SPREAD * part * each_j)
             for part in (PROMPT_TO_OUTPUT, 1.0, CONTEXT_TO_OUTPUT)
         )
 

@@ -41,6 +41,8 @@ class Progress:
         "_last_tokens",
         "_last_took_s",
         "_pace",
+        "_silent",
+        "_unexpected_from",
         "corrections",
         "expects",
         "output",
@@ -55,6 +57,9 @@ class Progress:
         self.start_s = start_s
         self.worked = 0.0
         self.worked_off_s: float | None = None
+        self._silent = False
+        # Prompt tokens that it had done when it was not expected to have output; None: it was.
+        self._unexpected_from: float | None = None
         self.corrections = NO_WORK
         self.told_prompt: int | None = None
         self.output = 0
@@ -82,8 +87,10 @@ class Progress:
             output: output tokens so far; fewer than before count as none.
         """
         before = NO_WORK
-        if self._first_s is None and self._expected_output(at_s):
-            before = self.work(at_s)
+        if self._first_s is None:
+            expected = self._expected_output(at_s)
+            before = self.work(at_s) if expected else NO_WORK
+            self._unexpected_from = None if expected else min(self.worked, self.prompt)
         if prompt is not None and prompt != self.told_prompt:
             self._tell_prompt(prompt)
             if output <= self.output:  # with its output, its prompt is done
@@ -104,6 +111,9 @@ class Progress:
         silent = at_end and not self._last_took_s
         pace.silent.add(float(silent))
         if silent:
+            if self._unexpected_from is not None:
+                unexpected = self.work(at_s).minus(Work(self._unexpected_from))
+                self.corrections = self.corrections.plus(unexpected)
             # While no pace of prompts is known, a prompt is done at once: at its start, and not
             # when its length was told, which is at its end.
             began_s = self.start_s
@@ -116,6 +126,8 @@ class Progress:
         """All of its work up to ``at_s``; prompts as of the queue's last advance."""
         prompt = self.prompt
         if self._first_s is None:
+            if not self._silent and self._overdue(at_s):
+                self.is_silent(at_s)
             done, output = min(self.worked, prompt), self._expected_output(at_s)
         elif self._ended_s is not None:
             done, output = prompt, self.output
@@ -125,6 +137,15 @@ class Progress:
             return NO_WORK
         return Work(done, output, output * (prompt + output / 2))
 
+    def is_silent(self, at_s: float) -> None:
+        """It is found to have had its first token, and not to tell of it."""
+        silent, self._silent = self._silent, True
+        if not silent and self.expects and self._first_s is None:
+            usual = self._expected_output(at_s)
+            missed = usual * (1 - (self._pace.silent.value or 0.0))
+            context = missed * (self.prompt + usual - missed / 2)
+            self.corrections = self.corrections.plus(Work(0.0, missed, context))
+
     def _tell_prompt(self, prompt: int) -> None:
         if self.told_prompt is None:
             self._pace.prompt.add(prompt)
@@ -133,7 +154,7 @@ class Progress:
     def _tell_output(self, at_s: float, output: int) -> None:
         if self._first_s is None:
             self._first_s = at_s
-            if self._overdue(at_s):
+            if self._silent or self._overdue(at_s):
                 self._pace.prompts.leave(self, at_s)
             else:
                 self._first = self._pace.prompts.first_token(self, at_s)
@@ -159,7 +180,7 @@ class Progress:
             return 0.0
         if self._ended_s is not None:
             at_s = min(at_s, self._ended_s)
-        chance = 1.0 if self._overdue(at_s) else self._pace.silent.value or 0.0
+        chance = 1.0 if self._silent else self._pace.silent.value or 0.0
         return max(0.0, rate * (at_s - self.worked_off_s) * chance)
 
     def _overdue(self, at_s: float) -> bool:

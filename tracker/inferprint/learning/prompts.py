@@ -37,6 +37,12 @@ class Prompt(Protocol):
         """Its uncached tokens, as far as they are known."""
         ...
 
+    def is_silent(self, at_s: float) -> None:
+        """One that started later has had its first token: this one must have, and does not
+        tell of it.
+        """
+        ...
+
 
 class FirstToken(NamedTuple):
     """What a first token says of the pace of prompts.
@@ -66,7 +72,7 @@ class PromptQueue:
 
     def __init__(self) -> None:
         # Those that wait for their first token, and of them those that are not worked off.
-        self._waiting: set[Prompt] = set()
+        self._waiting: dict[Prompt, None] = {}
         self._undone: OrderedDict[Prompt, None] = OrderedDict()
         self._at_s = -math.inf
         self._last_first_s = -math.inf
@@ -84,7 +90,7 @@ class PromptQueue:
     def join(self, prompt: Prompt, at_s: float) -> None:
         """A request starts. While no rate is known, its prompt is taken to be done at once."""
         self.advance(at_s)
-        self._waiting.add(prompt)
+        self._waiting[prompt] = None
         self._undone[prompt] = None
         if self.rate is None:
             self._work(prompt, math.inf)
@@ -100,7 +106,7 @@ class PromptQueue:
     def leave(self, prompt: Prompt, at_s: float) -> None:
         """A request has ended, or was found to tell nothing until it ends."""
         self.advance(at_s)
-        self._waiting.discard(prompt)
+        self._waiting.pop(prompt, None)
         self._undone.pop(prompt, None)
 
     def first_token(self, prompt: Prompt, at_s: float) -> FirstToken:
@@ -125,9 +131,17 @@ class PromptQueue:
         if self.serial:
             for other in ahead:
                 self._work(other, math.inf)
+            self._overtake(prompt, at_s)
         self._work(prompt, math.inf)
-        self._waiting.discard(prompt)
+        self._waiting.pop(prompt, None)
         return seen
+
+    def _overtake(self, prompt: Prompt, at_s: float) -> None:
+        """Those that started before it wait no more."""
+        if prompt in self._waiting:
+            while (other := next(iter(self._waiting))) is not prompt:
+                del self._waiting[other]
+                other.is_silent(at_s)
 
     def learn(self, seen: FirstToken) -> None:
         """Learns how fast prompts are computed."""

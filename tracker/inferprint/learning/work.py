@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from types import MappingProxyType
 from typing import Any, NamedTuple
 
 
@@ -51,6 +52,7 @@ class WindowWork(NamedTuple):
         idle_j: the idle energy in it; a sensor's error is relative to both together.
         work: the requests' work, by model.
         requests_s: the integral of the number in flight, by model.
+        prompt_squares: sum over the windows of the squares of the prompt tokens, by model.
     """
 
     duration_s: float
@@ -59,6 +61,7 @@ class WindowWork(NamedTuple):
     idle_j: float
     work: Mapping[str, Work]
     requests_s: Mapping[str, float]
+    prompt_squares: Mapping[str, float] = MappingProxyType({})
 
     @property
     def concurrency(self) -> float:
@@ -70,17 +73,19 @@ class WindowWork(NamedTuple):
         work = dict(self.work)
         for model, more in other.work.items():
             work[model] = work.get(model, NO_WORK).plus(more)
-        requests_s = dict(self.requests_s)
-        for model, more_s in other.requests_s.items():
-            requests_s[model] = requests_s.get(model, 0.0) + more_s
         return WindowWork(
             self.duration_s + other.duration_s,
             self.busy_s + other.busy_s,
             self.active_j + other.active_j,
             self.idle_j + other.idle_j,
             work,
-            requests_s,
+            _sums(self.requests_s, other.requests_s),
+            _sums(self.prompt_squares, other.prompt_squares),
         )
+
+
+def _sums(one: Mapping[str, float], other: Mapping[str, float]) -> dict[str, float]:
+    return {model: one.get(model, 0.0) + other.get(model, 0.0) for model in {**one, **other}}
 
 
 def window_of(plain: Sequence[Any]) -> WindowWork:
@@ -89,7 +94,7 @@ def window_of(plain: Sequence[Any]) -> WindowWork:
     Raises:
         TypeError, ValueError: it is none.
     """
-    duration_s, busy_s, active_j, idle_j, work, requests_s = plain
+    duration_s, busy_s, active_j, idle_j, work, requests_s, prompt_squares = plain
     if not 0 < float(busy_s) <= float(duration_s):
         raise ValueError(f"busy for {busy_s} s of {duration_s}")
     return WindowWork(
@@ -99,4 +104,5 @@ def window_of(plain: Sequence[Any]) -> WindowWork:
         float(idle_j),
         {model: Work(*map(float, done)) for model, done in work.items()},
         {model: float(seconds) for model, seconds in requests_s.items()},
+        {model: float(square) for model, square in prompt_squares.items()},
     )
