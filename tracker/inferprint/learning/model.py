@@ -47,7 +47,7 @@ to it, to this part of what is expected before any are seen."""
 LEAST_SEEN_S = 5.0
 """Nothing is taken to be known before requests have run for this long."""
 
-UNLIKE = 0.7
+UNLIKE = 1.0
 """Deviation of the difference of two models' costs of a token, relative to the larger."""
 
 _LEAST_BUSY = 0.2
