@@ -18,7 +18,7 @@ def test_quotes_on_served_load(server: str, concurrency: int) -> None:
     cell = ("--cells", f"{server}/25-of-100/{concurrency}")
     result = run_python(
         *("-m", "benchmarks.attribution.quoted", *cell),
-        *("--seeds", "1007,1008", "--seconds", "150", "--json"),
+        *("--seeds", "1007,1008,1009,1010", "--seconds", "150", "--json"),
     )
     assert result.returncode == 0, result.stderr
     (errors,) = json.loads(result.stdout)["cells"]

@@ -13,10 +13,10 @@ from typing import NamedTuple
 
 from inferprint.learning.linear import Matrix
 
-PROMPTS = 0.12
+PROMPTS = 0.2
 """How far off a prompt's price is, relative, however long it is learned: when a prompt was
 computed is known to a window or so, and errors in what is regressed on draw a slope down.
-Source: benchmarks/attribution, where it is 5 to 15 % too low on servers with 64 in flight."""
+Source: benchmarks/attribution, where it is 5 to 25 % too low on servers with 64 in flight."""
 
 # A parameter is moved by this part of its deviation to see what follows.
 _STEP = 0.05
