@@ -41,6 +41,7 @@ from inferprint.records import (
     Reading,
     Status,
     Tokens,
+    WorkEnergy,
 )
 from inferprint.request import Request, current
 from inferprint.sources import PowerSource
@@ -77,6 +78,7 @@ __all__ = [
     "TokenError",
     "Tokens",
     "Tracker",
+    "WorkEnergy",
     "__version__",
     "current",
     "get_tracker",

@@ -14,6 +14,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, get_args
 
+from inferprint.calibration import calibrations
 from inferprint.errors import ConfigError
 from inferprint.records import IdlePolicyName
 
@@ -62,6 +63,9 @@ class Config:
         currency: ISO 4217 code of the price.
         gpu_idle_w: watts of one GPU with the model resident and no request. None: observed.
         cpu_idle_w: watts of one CPU package when idle. None: observed, or modelled.
+        calibration: corrections of devices' gains, each ``DEVICE=FACTOR`` or
+            ``DEVICE=FACTOR:ERROR``: true joules for each that the device counts, and how far
+            off, relatively, that may be; without it as the device itself.
         powercap_root: where Linux keeps the RAPL counters.
         learned_path: a file that what was learned is loaded from and, at the tracker's stop,
             saved to. None: each start learns anew.
@@ -85,6 +89,7 @@ class Config:
     currency: str | None = _setting("currency", None, str)
     gpu_idle_w: float | None = _setting("gpu_idle_w", None, float)
     cpu_idle_w: float | None = _setting("cpu_idle_w", None, float)
+    calibration: tuple[str, ...] = _setting("calibration", (), _names)
     powercap_root: str = _setting("powercap_root", "/sys/class/powercap", str)
     learned_path: str | None = _setting("learned_path", None, str)
     prometheus_port: int = _setting("prometheus_port", 9464, int)
@@ -105,8 +110,9 @@ class Config:
             _number("electricity_price", self.electricity_price)
         if self.electricity_price is not None or self.currency is not None:
             _currency(self.currency)
-        for name in ("sources", "exporters"):
+        for name in ("sources", "exporters", "calibration"):
             _tuple_of_names(self, name)
+        calibrations(self.calibration)
         for name in ("location", "powercap_root", "learned_path", "prometheus_host"):
             _text(name, getattr(self, name))
         _whole("prometheus_port", self.prometheus_port, low=0, high=65_535)

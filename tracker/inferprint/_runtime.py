@@ -12,6 +12,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from inferprint._config import Config
+from inferprint.calibration import calibrations, check_devices
 from inferprint.clock import Clock, SystemClock
 from inferprint.delivery import Exporter, Outbox, load_exporters
 from inferprint.errors import ConfigError, InferprintError, NotSettled
@@ -188,6 +189,8 @@ class Tracker:
         if sources is None:
             sources = self._attempt("detection", self._detect)
         engine.open(sources, on_steps=not self._manual)
+        corrected = calibrations(self.config.calibration)
+        self._attempt("calibration", partial(check_devices, corrected, engine.books.ledgers))
         self.reads_cpu = engine.reads_cpu
         for exporter in self._exporters:
             self._attempt(f"exporter {exporter.name}", partial(self._add, exporter))

@@ -33,7 +33,7 @@ from inferprint.splitting import Split, split_window
 from inferprint.stakes import ARRIVE, END, RESUME, Earned, Stake
 from inferprint.standing import IdlePolicy
 from inferprint.timeline import PARTS, Mark, Span, State
-from inferprint.uncertainty import ItemDoubts
+from inferprint.uncertainty import ItemDoubts, WorkPart
 from inferprint.units import seconds
 from inferprint.weighing import Charge, Weighing
 from inferprint.weights import Weights
@@ -211,6 +211,10 @@ class Ledger:
         """
         shares_idle, idle = self._policy.shares_idle, self.idle
         return self._doubts.of_items(stake, earned, duration_s, idle.deviation_w, shares_idle)
+
+    def work_of(self, stake: Stake, active_j: float, duration_s: float) -> WorkPart | None:
+        """What a request's active energy was for; as for ``Doubts.of_work``."""
+        return self._doubts.of_work(stake, active_j, duration_s)
 
     def settle(self, stake: Stake) -> Earned:
         """Fixes what is said of a request, which does not change any more; returns what it

@@ -21,6 +21,7 @@ from inferprint.uncertainty import (
     Doubt,
     ItemDoubts,
     Spread,
+    WorkPart,
     equal_shares_error,
     held_part,
     spread_since,
@@ -131,6 +132,27 @@ class Doubts:
             Doubt(gain * sum(earned), active_j2 if pays_idle else active_j2 + idle_j2),
         )
 
+    def of_work(self, stake: Stake, active_j: float, duration_s: float) -> WorkPart | None:
+        """What a request's active energy was for; None where the cost of work was not learned.
+
+        Args:
+            stake: the request's.
+            active_j: its active energy.
+            duration_s: from its start to its end.
+        """
+        if stake.own_j <= 0 or active_j <= 0:
+            return None
+        spread, gain = self.of(stake), self._device.relative_error
+        noise_part = spread.noise_j2 * held_part(duration_s, self._hold_s) / active_j**2
+        prompt_j = stake.own_prompt_j
+        parts_j = max(0.0, active_j - stake.own_j), prompt_j, max(0.0, stake.own_j - prompt_j)
+        errors_j = spread.sharing_j, stake.prompt_error_j, stake.output_error_j
+        doubts = (
+            Doubt(gain * part_j, VARIANCE_KNOWN * (noise_part * part_j**2 + error_j**2))
+            for part_j, error_j in zip(parts_j, errors_j, strict=True)
+        )
+        return WorkPart(*parts_j, *doubts)
+
     def _active_j2(self, stake: Stake, spread: Spread, active_j: float, duration_s: float) -> float:
         """Variance of active energy for all but its idle power's sake."""
         variance_j2 = spread.noise_j2 * held_part(duration_s, self._hold_s)
@@ -159,9 +181,11 @@ class Doubts:
 
     def _pay_own(self, charge: Charge, noise_j2: float, shared_part: float) -> None:
         for stake, own_j in charge.own_j.items():
+            stake.own_j += own_j
             part = own_j / charge.charged_j
             stake.own_noise_j2 += part * (part + 2 * shared_part) * noise_j2
-        for stake, (prompt, output, alike) in charge.shares.own_errors.items():
+        for stake, (prompt, output, alike, own_prompt) in charge.shares.own_errors.items():
+            stake.own_prompt_j += own_prompt * charge.joules
             stake.prompt_error_j += prompt * charge.joules
             stake.output_error_j += output * charge.joules
             stake.errors_alike = alike

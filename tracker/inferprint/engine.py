@@ -21,6 +21,7 @@ from inferprint._config import Config
 from inferprint.attribution import Ledger
 from inferprint.books import Account, Books
 from inferprint.budget import Guard
+from inferprint.calibration import calibrations
 from inferprint.clock import Clock
 from inferprint.delivery import Outbox
 from inferprint.factors import Factors
@@ -84,7 +85,13 @@ class Engine:
         self.told: deque[Request] = deque()
         self.outboxes: list[Outbox] = []
         self.in_flight: Counter[str] = Counter()
-        self.sampler = Sampler(clock, config.sample_interval_s, self._closes, self._work)
+        self.sampler = Sampler(
+            clock,
+            config.sample_interval_s,
+            self._closes,
+            self._work,
+            calibrations(config.calibration),
+        )
         self.books = Books()
         self.reads_cpu = False
         self._config, self._factors, self._clock = config, factors, clock

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Sequence
+from collections.abc import Container, Mapping, Sequence
 from numbers import Integral, Real
 
 from inferprint import flags
+from inferprint.calibration import Calibration
 from inferprint.errors import ConfigError, ReadingError
 from inferprint.records import Device, Reading
 from inferprint.sources import PowerSource
@@ -16,6 +17,7 @@ from inferprint.windows import Window, Windower
 
 # A reading further ahead of the clock than any reading takes is stamped by another clock.
 AHEAD_NS = 3600 * NS_PER_S
+NO_CORRECTIONS: Mapping[str, Calibration] = {}
 
 
 class Lane:
@@ -24,11 +26,25 @@ class Lane:
     Args:
         source: the source.
         interval_ns: wanted length of a window.
+        corrections: of the gains of devices, by their ids.
     """
 
-    def __init__(self, source: PowerSource, interval_ns: int) -> None:
+    def __init__(
+        self,
+        source: PowerSource,
+        interval_ns: int,
+        corrections: Mapping[str, Calibration] = NO_CORRECTIONS,
+    ) -> None:
         self.source = source
-        self.devices = [_checked(device) for device in source.devices()]
+        devices = [_checked(device) for device in source.devices()]
+        ids = {device.id for device in devices}
+        self._corrections = {id_: one for id_, one in corrections.items() if id_ in ids}
+        self.devices = [
+            self._corrections[device.id].device(device)
+            if device.id in self._corrections
+            else device
+            for device in devices
+        ]
         self.next_ns = 0
         # Devices that the last reading did not give, and what else was wrong with it.
         self.missing: frozenset[str] = frozenset()
@@ -103,10 +119,16 @@ class Lane:
         try:
             readings = [reading for reading in self.source.read() if self._usable(reading, now_ns)]
             self.missing = self._ids.difference([reading.device_id for reading in readings])
+            if self._corrections:
+                readings = [self._corrected(reading) for reading in readings]
         finally:
             for device_id in self.missing:
                 self._windowers[device_id].missed()
         return readings
+
+    def _corrected(self, reading: Reading) -> Reading:
+        correction = self._corrections.get(reading.device_id)
+        return reading if correction is None else correction.reading(reading)
 
     def _usable(self, reading: Reading, now_ns: int) -> bool:
         wrong = _what_is_wrong(reading, self._windowers, now_ns)

@@ -18,6 +18,7 @@ from inferprint.records import (
     Provenance,
     Range,
     Tokens,
+    WorkEnergy,
     weakest,
 )
 
@@ -48,6 +49,8 @@ class Receipt:
         factors: every number that it was computed with, and its source.
         children: the receipts of the requests that ran inside this one. Their energy is
             not in this one's: ``with_children()`` adds it.
+        work: what its active energy was for, where the cost of work was learned; None: there
+            it was shared by time.
         quote: what it was expected to use, if it was quoted before it ran.
         quote_error_ratio: its total energy over the middle of what was quoted; None while it
             is provisional, and where either is not known.
@@ -73,6 +76,7 @@ class Receipt:
     flags: frozenset[str] = frozenset()
     factors: tuple[Factor, ...] = ()
     children: tuple[Receipt, ...] = ()
+    work: WorkEnergy | None = None
     quote: Quote | None = None
     quote_error_ratio: float | None = None
 
@@ -80,7 +84,8 @@ class Receipt:
         """The receipt of the whole workflow: this request and all that ran inside it.
 
         Energy and what it means are summed; a part that is not known of one of them is not
-        known of the sum. Tokens, times and outcome stay those of this request.
+        known of the sum. Tokens, times and outcome stay those of this request; what active
+        energy was for is left out.
         """
         if not self.children:
             return self
@@ -96,6 +101,7 @@ class Receipt:
             provenance=weakest(member.provenance for member in family),
             flags=frozenset().union(*(member.flags for member in family)),
             children=(),
+            work=None,
         )
 
     def to_dict(self) -> dict[str, Any]:

@@ -166,6 +166,24 @@ class Energy:
 
 
 @dataclass(frozen=True, slots=True)
+class WorkEnergy:
+    """What active energy was for, on the devices where the cost of work was learned.
+
+    Args:
+        shared_j: its part of what anyone running costs, shared alike by those in flight.
+        prompt_j: its own work on prompt tokens that were not cached.
+        output_j: its own work on output tokens, their context taken in.
+        prompt_j_per_token, output_j_per_token: own work for each such token; None: none told.
+    """
+
+    shared_j: Range
+    prompt_j: Range
+    output_j: Range
+    prompt_j_per_token: Range | None
+    output_j_per_token: Range | None
+
+
+@dataclass(frozen=True, slots=True)
 class Carbon(Range):
     """Grams of CO2 equivalent; as a Range, the sum of the parts that are known."""
 

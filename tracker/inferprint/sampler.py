@@ -11,12 +11,13 @@ import logging
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 
+from inferprint.calibration import Calibration
 from inferprint.clock import Clock, slept_ns
 from inferprint.errors import ConfigError, ReadingError, SourceError
-from inferprint.lanes import Lane
+from inferprint.lanes import NO_CORRECTIONS, Lane
 from inferprint.sources import PowerSource
 from inferprint.steps import BEGIN_WITHIN_NS, SEEK_EVERY_NS
 from inferprint.units import NS_PER_S
@@ -45,6 +46,7 @@ class Sampler:
             whether there is work to do.
         work: called to do a little of the work that they bring; says whether there is more.
             Both are called from the sampler's thread.
+        corrections: of the gains of devices, by their ids.
     """
 
     def __init__(
@@ -53,13 +55,14 @@ class Sampler:
         interval_s: float,
         take: Callable[[list[Window]], bool],
         work: Callable[[], bool],
+        corrections: Mapping[str, Calibration] = NO_CORRECTIONS,
     ) -> None:
         self.lanes: list[Lane] = []
         self.errors: Counter[tuple[str, str]] = Counter()
         self.cpu_s = 0.0
         self._clock = clock
         self._interval_ns = round(interval_s * NS_PER_S)
-        self._take, self._work = take, work
+        self._take, self._work, self._corrections = take, work, corrections
         self._counting = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
@@ -78,7 +81,7 @@ class Sampler:
         """
         for source in sources:
             try:
-                lane = Lane(source, self._interval_ns)
+                lane = Lane(source, self._interval_ns, self._corrections)
                 self._check_new(lane)
                 self.lanes.append(lane)
             except Exception as error:  # noqa: BLE001 - a source may raise anything

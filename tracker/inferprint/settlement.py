@@ -18,10 +18,12 @@ from inferprint.records import (
     IdlePolicyName,
     Provenance,
     Range,
+    Tokens,
+    WorkEnergy,
     weakest,
 )
 from inferprint.stakes import Earned, Stake
-from inferprint.uncertainty import Doubt, ItemDoubts, half_width_j
+from inferprint.uncertainty import Doubt, ItemDoubts, WorkPart, half_width_j
 from inferprint.units import seconds
 
 if TYPE_CHECKING:
@@ -39,6 +41,7 @@ class Part(NamedTuple):
     provenance: Provenance
     said: frozenset[str]
     doubts: ItemDoubts
+    work: WorkPart | None = None
 
 
 class Settlement(NamedTuple):
@@ -74,7 +77,8 @@ def settlement(account: Account, idle_policy: IdlePolicyName) -> Settlement:
 def _part(ledger: Ledger, stake: Stake, earned: Earned, duration_s: float) -> Part:
     provenance, said = ledger.provenance_of(stake), ledger.said(stake)
     doubts = ledger.doubts_of(stake, earned, duration_s)
-    return Part(ledger.device, earned, provenance, said, doubts)
+    work = ledger.work_of(stake, earned.active_j, duration_s)
+    return Part(ledger.device, earned, provenance, said, doubts, work)
 
 
 def provisional(account: Account, idle_policy: IdlePolicyName, until_ns: int) -> Settlement:
@@ -151,6 +155,7 @@ def receipt_of(
         flags=said,
         factors=factors.as_tuple(),
         children=tuple(child.receipt(timeout=0) for child in settled.children),
+        work=_work(settled.parts, request.tokens),
         quote=request._quote,
         quote_error_ratio=(
             None if flags.PROVISIONAL in said else _error_ratio(energy.total_j, request._quote)
@@ -163,6 +168,24 @@ def _error_ratio(total_j: Range | None, quote: Quote | None) -> float | None:
     if total_j is None or quoted_j is None or quoted_j.mid <= 0:
         return None
     return total_j.mid / quoted_j.mid
+
+
+def _work(parts: Iterable[Part], tokens: Tokens) -> WorkEnergy | None:
+    """What active energy was for, and the own work of each token."""
+    known = [part.work for part in parts if part.work is not None]
+    if not known:
+        return None
+    shared_j = _range(sum(work.shared_j for work in known), [work.shared for work in known])
+    prompt_j = _range(sum(work.prompt_j for work in known), [work.prompt for work in known])
+    output_j = _range(sum(work.output_j for work in known), [work.output for work in known])
+    computed = (tokens.input or 0) - (tokens.cached_input or 0)
+    return WorkEnergy(
+        shared_j,
+        prompt_j,
+        output_j,
+        prompt_j * (1 / computed) if computed > 0 else None,
+        output_j * (1 / tokens.output) if tokens.output else None,
+    )
 
 
 def itemised(parts: Iterable[Part]) -> tuple[Energy, Provenance]:

@@ -54,9 +54,11 @@ class Stake:
     said: frozenset[str] | None = None
     method: str | None = None
     # How far off its active energy may be: of what is shared alike, where that began while it
-    # is in flight, and of its own work.
+    # is in flight, and of its own work, with what that was.
     spread = NO_SPREAD
     spread_entry = NO_SPREAD
+    own_j = 0.0
+    own_prompt_j = 0.0
     own_noise_j2 = 0.0
     prompt_error_j = 0.0
     output_error_j = 0.0

@@ -85,6 +85,17 @@ class ItemDoubts(NamedTuple):
     total: Doubt = Doubt()
 
 
+class WorkPart(NamedTuple):
+    """What a request's active energy on one device was for, and how far off that may be."""
+
+    shared_j: float
+    prompt_j: float
+    output_j: float
+    shared: Doubt
+    prompt: Doubt
+    output: Doubt
+
+
 def half_width_j(doubts: Iterable[Doubt]) -> float:
     """Half the width of the interval of a sum whose parts' errors are independent.
 

@@ -53,7 +53,7 @@ class Shares(NamedTuple):
         shared_error: relative standard deviation of ``shared``.
         own_errors: standard deviations of the weights of a request's prompt and output, and
             how their errors go together, -1 to 1: of the first with what is shared, of the
-            second with it, and of both.
+            second with it, and of both. The fourth is the prompt's weight itself.
         deviation_j: standard deviation of the window's energy about what is expected of it;
             None: nothing is expected.
         hold_s: seconds in which what is held back falls to 1/e.
@@ -64,7 +64,7 @@ class Shares(NamedTuple):
     charged_j: float | None = None
     learned: bool = False
     shared_error: float = 0.0
-    own_errors: Mapping[Stake, tuple[float, float, tuple[float, ...]]] = {}
+    own_errors: Mapping[Stake, tuple[float, float, tuple[float, ...], float]] = {}
     deviation_j: float | None = None
     hold_s: float = 0.0
 

@@ -41,9 +41,10 @@ class Window(NamedTuple):
     requests_s: Mapping[str, float]
 
 
-OwnError = tuple[float, float, tuple[float, ...]]
-"""Standard deviations of the weights of a request's prompt and output in a window, and how
-their errors go together with what is shared and with each other, as ``WorkError`` has it."""
+OwnError = tuple[float, float, tuple[float, ...], float]
+"""Standard deviations of the weights of a request's prompt and output in a window, how their
+errors go together with what is shared and with each other, as ``WorkError`` has it, and the
+weight of its prompt."""
 
 
 class Split(NamedTuple, Generic[Key]):
@@ -113,7 +114,7 @@ class Learner(Generic[Key]):
         self.own_w.add(self.model.own_j(work), window.busy_s, BUSY * window.busy_s)
         own_j = _own_j(took, weights)
         errors = self.model.errors
-        own_errors = _own_errors(took, errors)
+        own_errors = _own_errors(took, errors, weights)
         if self._lag is not None:
             work = self._lag.seen(work)
             weights = self.model.weights(work)  # of which what is expected counts from here on
@@ -180,14 +181,20 @@ class Learner(Generic[Key]):
         return self.model.state()
 
 
-def _own_errors(took: Iterable[Took[Key]], errors: Errors) -> dict[Key, OwnError]:
+def _own_errors(took: Iterable[Took[Key]], errors: Errors, weights: Weights) -> dict[Key, OwnError]:
     """How far off the weight of each request's own work may be."""
     own_errors: dict[Key, OwnError] = {}
     work = errors.work
     for key, model, prompt, output, _ in took:
         error = work.get(model)
         if error is not None and (prompt or output):
-            own_errors[key] = prompt * error.prompt_j, output * error.output_j, error[2:]
+            own_prompt = max(0.0, prompt) * weights.price_j.get(model, NO_WORK).prompt
+            own_errors[key] = (
+                prompt * error.prompt_j,
+                output * error.output_j,
+                error[2:],
+                own_prompt,
+            )
     return own_errors
 
 
