@@ -6,7 +6,7 @@ import math
 from random import Random
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from inferprint.learning.fit import RecursiveFit
@@ -47,6 +47,7 @@ def test_indefinite_matrix_is_refused() -> None:
 
 
 @given(problems(), st.booleans())
+@example(([[2.0, 0.0, 1.0], [0.0, 1.0, 0.0], [1.0, 0.0, 2.0]], [1.0, -1.0, -1.0]), True)
 def test_non_negative_fit_is_optimal(
     problem: tuple[list[list[float]], list[float]], warm: bool
 ) -> None:

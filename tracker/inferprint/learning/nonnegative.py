@@ -52,8 +52,13 @@ def _move(matrix: Matrix, right: Sequence[float], values: Vector, free: list[int
     """Moves to the best values of the free parameters, or as far as the first to reach 0."""
     best = solve([[matrix[i][j] for j in free] for i in free], [right[i] for i in free])
     steps = list(zip(free, best, strict=True))
-    # One that has only just been freed has a value of 0, and always wants to rise.
-    stops = [(values[i] / (values[i] - want), i) for i, want in steps if want <= 0 < values[i]]
+    # One that has only just been freed has a value of 0. It wants to rise, but for those that
+    # were stopped since.
+    stops = [
+        (values[i] / (values[i] - want), i)
+        for i, want in steps
+        if want < 0 or want <= 0 < values[i]
+    ]
     part, first = min(stops, default=(1.0, -1))
     for i, want in steps:
         values[i] = max(0.0, values[i] + part * (want - values[i]))
