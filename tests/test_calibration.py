@@ -16,6 +16,7 @@ def total(calibration: tuple[str, ...]) -> tuple[float, float, float]:
         tracker.sample()
         with tracker.request("m") as request:
             clock.advance(1.0)
+        tracker.sample()
         energy = request.receipt().energy.total_j
     assert energy is not None
     return energy.low, energy.mid, energy.high

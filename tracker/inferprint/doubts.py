@@ -24,7 +24,6 @@ from inferprint.uncertainty import (
     WorkPart,
     equal_shares_error,
     held_part,
-    spread_since,
 )
 from inferprint.units import NS_PER_S
 from inferprint.windows import Window
@@ -83,29 +82,32 @@ class Doubts:
 
     def enter(self, stake: Stake, share_ns: float) -> None:
         """A request comes in after so much of the window's equal share."""
-        stake.spread_entry = spread_since(NO_SPREAD, self._level, self._rates, share_ns, NO_SPREAD)
+        if stake.left is not None:
+            stake.noise_j2, stake.sharing_j, stake.share_s = self.of(stake)
+            stake.left = None
+        stake.came = self._level, self._rates, share_ns
 
     def leave(self, stake: Stake, share_ns: float) -> None:
-        """A request goes out."""
-        entry = stake.spread_entry
-        stake.spread = spread_since(stake.spread, self._level, self._rates, share_ns, entry)
-        stake.spread_entry = NO_SPREAD
+        """A request goes out. What that comes to is only worked out when it is asked for."""
+        stake.left = self._level, self._rates, share_ns
 
     def end(self, span: Span) -> None:
         """The window is shared out."""
-        if not span.end.running:
-            self._level = NO_SPREAD
-            return
         share_ns = (span.end.share - span.start.share) / PARTS
-        self._level = spread_since(NO_SPREAD, self._level, self._rates, share_ns, NO_SPREAD)
+        self._level = _at(self._level, self._rates, share_ns) if span.end.running else NO_SPREAD
+        self._rates = NO_SPREAD
 
     def of(self, stake: Stake) -> Spread:
-        """What is uncertain of a request up to the last window's end."""
-        own = Spread(stake.own_noise_j2)
-        spread = stake.spread
-        if stake.running:
-            spread = spread_since(spread, self._level, NO_SPREAD, 0.0, stake.spread_entry)
-        return spread_since(spread, own, NO_SPREAD, 0.0, NO_SPREAD)
+        """What is uncertain of a request up to its end or the last window's."""
+        noise_j2, sharing_j, share_s = stake.noise_j2, stake.sharing_j, stake.share_s
+        if stake.came is None:
+            return Spread(noise_j2, sharing_j, share_s)
+        since, until = _at(*stake.came), _at(*(stake.left or (self._level, NO_SPREAD, 0.0)))
+        return Spread(
+            noise_j2 + until.noise_j2 - since.noise_j2,
+            sharing_j + until.sharing_j - since.sharing_j,
+            share_s + until.share_s - since.share_s,
+        )
 
     def of_items(
         self, stake: Stake, earned: Earned, duration_s: float, idle_error_w: float, pays_idle: bool
@@ -183,12 +185,21 @@ class Doubts:
         for stake, own_j in charge.own_j.items():
             stake.own_j += own_j
             part = own_j / charge.charged_j
-            stake.own_noise_j2 += part * (part + 2 * shared_part) * noise_j2
+            stake.noise_j2 += part * (part + 2 * shared_part) * noise_j2
         for stake, (prompt, output, alike, own_prompt) in charge.shares.own_errors.items():
             stake.own_prompt_j += own_prompt * charge.joules
             stake.prompt_error_j += prompt * charge.joules
             stake.output_error_j += output * charge.joules
             stake.errors_alike = alike
+
+
+def _at(level: Spread, rates: Spread, share_ns: float) -> Spread:
+    """Where the sum over the windows stands after so much of the present one's equal share."""
+    return Spread(
+        level.noise_j2 + rates.noise_j2 * share_ns,
+        level.sharing_j + rates.sharing_j * share_ns,
+        level.share_s + rates.share_s * share_ns,
+    )
 
 
 def _sharing_j2(stake: Stake, shared_j: float) -> float:

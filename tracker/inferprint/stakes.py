@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Final, NamedTuple
 
 from inferprint.records import Provenance
-from inferprint.uncertainty import NO_SPREAD
+from inferprint.uncertainty import Spread
 
 # What happens to a request at an instant. Plain numbers, because they are compared often.
 ARRIVE: Final = 0  # it starts, and is in flight
@@ -16,6 +16,11 @@ END_PAUSED: Final = 4  # it ends while a child of it goes on
 
 # What each does to the number of requests in flight.
 STEP: Final = (1, 1, -1, -1, 0)
+
+
+Place = tuple[Spread, Spread, float]
+"""Where the sum of what is uncertain stood at a window's start, what a nanosecond of an equal
+share adds to it there, and how many there have been."""
 
 
 class Earned(NamedTuple):
@@ -53,13 +58,16 @@ class Stake:
     provenance: Provenance | None = None
     said: frozenset[str] | None = None
     method: str | None = None
-    # How far off its active energy may be: of what is shared alike, where that began while it
-    # is in flight, and of its own work, with what that was.
-    spread = NO_SPREAD
-    spread_entry = NO_SPREAD
+    # How far off its active energy may be: by its own work and by what was shared alike, the
+    # latter without what it has had since it came, or came back, until it left again.
+    noise_j2 = 0.0
+    sharing_j = 0.0
+    share_s = 0.0
+    came: Place | None = None
+    left: Place | None = None
+    # Its own work, in joules, of prompts and errors of both.
     own_j = 0.0
     own_prompt_j = 0.0
-    own_noise_j2 = 0.0
     prompt_error_j = 0.0
     output_error_j = 0.0
     errors_alike: tuple[float, ...] = (0.0, 0.0, 0.0)

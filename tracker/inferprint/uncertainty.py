@@ -48,25 +48,6 @@ class Spread(NamedTuple):
 NO_SPREAD: Final = Spread()
 
 
-def spread_since(
-    before: Spread, level: Spread, rates: Spread, share_ns: float, entry: Spread
-) -> Spread:
-    """What was there before, and what has been added since an entry.
-
-    Args:
-        before: what was there before.
-        level: where the sum over the windows stood at the last window's end.
-        rates: what a nanosecond of an equal share adds to it since.
-        share_ns: how many there have been.
-        entry: where the sum stood at the entry.
-    """
-    return Spread(
-        before[0] + level[0] + rates[0] * share_ns - entry[0],
-        before[1] + level[1] + rates[1] * share_ns - entry[1],
-        before[2] + level[2] + rates[2] * share_ns - entry[2],
-    )
-
-
 class Doubt(NamedTuple):
     """The error of one figure, in joules: one that may lie anywhere within ± ``within_j``, and
     beside it one of a normal distribution.
