@@ -69,9 +69,9 @@ class Doubts:
             return
         noise_j2 = self._noise_j2(window, split, charge)
         shared_part = charge.share_j_per_ns * share_ns / charge.charged_j
+        self._pay_own(charge, noise_j2, shared_part)
         if charge.learned:
             sharing = charge.shares.shared_error
-            self._pay_own(charge, noise_j2, shared_part)
         else:
             sharing = equal_shares_error(span.busy_ns / share_ns)
         self._rates = Spread(

@@ -14,6 +14,8 @@ _FIRST_COUNTS = 5.0
 _MEMORY = 100.0
 # A jump of more than this many deviations is taken for a change of the power itself.
 _MOST = 4.0
+# A deviation is taken to be no less than this for that: one that stood still may scatter yet.
+_LEAST = 0.01
 
 
 class Scatter:
@@ -65,6 +67,7 @@ class Scatter:
 
     def _take(self, square: float) -> None:
         if self._counts > _FIRST_COUNTS + 1:
-            square = min(square, _MOST**2 * max(self._variance, self._expected**2))
+            least = max(self._expected, _LEAST) ** 2
+            square = min(square, _MOST**2 * max(self._variance, least))
         self._counts = min(_MEMORY, self._counts + 1)
         self._variance += (square - self._variance) / self._counts

@@ -6,6 +6,10 @@ from collections import deque
 
 from inferprint.learning.work import WindowWork, Work
 
+# Windows that are this much short of the average together are as long as it: their lengths
+# are sums of floats, and end on a counter's steps.
+_ROUNDING_S = 0.01
+
 
 class Lag:
     """The windows of the last so many seconds.
@@ -26,7 +30,7 @@ class Lag:
         windows = self._windows
         windows.append(window)
         self._held_s += window.duration_s
-        while self._held_s - windows[0].duration_s >= self._average_s:
+        while self._held_s - windows[0].duration_s >= self._average_s - _ROUNDING_S:
             self._held_s -= windows.popleft().duration_s
         all_of_them = windows[0]
         for one in list(windows)[1:]:
