@@ -6,7 +6,8 @@ from collections.abc import Iterator
 
 import pytest
 
-from inferprint import Range, Receipt, WorkEnergy
+from inferprint import Range, Receipt, Tracker, WorkEnergy
+from inferprint.testing import FakeClock, FakeSource
 from rig import Rig, by_hand
 from served import FIXED_W, IDLE_W, TOKEN_J, WINDOW_S, Served
 
@@ -96,3 +97,16 @@ def test_a_request_of_two_hours_is_charged_as_its_tokens_are(rig: Rig, served: S
     assert receipt.duration_s > 7_200
     assert rig.tracker.balance().closure_error <= 1e-9
     assert work_of(receipt).output_j.mid > 0
+
+
+def test_cpu_time_of_a_thread_is_not_told_apart_by_work() -> None:
+    """A CPU's energy goes by the CPU time of threads: nothing is learned of tokens there."""
+    clock = FakeClock()
+    source = FakeSource(clock, "cpu:0", "cpu", watts=50.0, idle_w=10.0)
+    with Tracker(sources=[source], clock=clock) as tracker:
+        tracker.sample()
+        with tracker.request("m") as request:
+            request.add_tokens(input=5, output=5)
+            clock.advance(1.0)
+        tracker.sample()
+        assert request.receipt().work is None

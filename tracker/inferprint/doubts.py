@@ -182,8 +182,10 @@ class Doubts:
         return noise_j2 * own_part**2
 
     def _pay_own(self, charge: Charge, noise_j2: float, shared_part: float) -> None:
+        learned = charge.learned
         for stake, own_j in charge.own_j.items():
-            stake.own_j += own_j
+            if learned:  # CPU time of a thread is own too, and not told apart by work
+                stake.own_j += own_j
             part = own_j / charge.charged_j
             stake.noise_j2 += part * (part + 2 * shared_part) * noise_j2
         for stake, (prompt, output, alike, own_prompt) in charge.shares.own_errors.items():
