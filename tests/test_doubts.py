@@ -242,7 +242,7 @@ class Known:
 
     def weigh(self, work: WindowWork) -> Shares:
         (stake,) = {mark[2].stakes[0] for mark in work.marks}
-        errors = {stake: (20.0, 30.0, (0.0, -1.0, 0.0))}
+        errors = {stake: (20.0, 30.0, (0.0, -1.0, 0.0), 40.0)}
         return Shares(200.0, {stake: 100.0}, learned=True, shared_error=0.1, own_errors=errors)
 
     def follow(self, marks: Sequence[Mark]) -> None:
