@@ -16,7 +16,7 @@ from datetime import UTC, datetime, timedelta
 from itertools import count
 from typing import Any
 
-from inferprint import flags
+from inferprint import flags, telling
 from inferprint._config import Config
 from inferprint.attribution import Ledger
 from inferprint.books import Account, Books
@@ -25,31 +25,23 @@ from inferprint.calibration import calibrations
 from inferprint.clock import Clock
 from inferprint.delivery import Outbox
 from inferprint.factors import Factors
-from inferprint.idle import IdlePower
-from inferprint.learned import Learned
-from inferprint.learning.hearing import NOTHING, Hearing, Told
-from inferprint.learning.learner import Learner
-from inferprint.learning.usual import Ratio
+from inferprint.learning.hearing import Hearing
+from inferprint.ledgers import learned_of, ledger_of
 from inferprint.outlook import Outlook
 from inferprint.quoting import Quoting
 from inferprint.receipt import Receipt
-from inferprint.records import Device, Reading
 from inferprint.request import Request
 from inferprint.sampler import Sampler
-from inferprint.saved import Saved, SavedDevice, from_plain, to_plain
+from inferprint.saved import Saved, from_plain, to_plain
 from inferprint.settlement import Settlement, provisional, receipt_of, settlement
 from inferprint.sources import PowerSource
-from inferprint.standing import idle_policy
 from inferprint.units import NS_PER_S, seconds
-from inferprint.weights import ThreadCpuTime, Weights
 from inferprint.windows import NO_FLAGS, Window
 
 # A request is settled without a device that gave no reading for this long after its end.
 GIVE_UP_S = 1.0
 # Events that may wait for a device that can't be read.
 MOST_PENDING = 20_000
-# Threads of requests whose CPU clock is read at the end of a window.
-MOST_OWNERS = 64
 # Requests whose part of the work is done before others get the interpreter: half a
 # millisecond's worth.
 REQUESTS_AT_ONCE = 100
@@ -122,15 +114,13 @@ class Engine:
         """
         if not self.sampler.open(sources or (), on_steps) or sources is None:
             self._said = frozenset({flags.MISSING_READING})
-        config, ledgers = self._config, list[Ledger]()
+        ledgers = list[Ledger]()
         for lane in self.sampler.lanes:
             for device in lane.devices:
-                weights = _weights(device, lane.last(device.id), place=len(ledgers))
-                self.reads_cpu |= weights.owns_threads
-                idle = IdlePower(device, _idle_by_hand(config, device))
-                policy = idle_policy(config.idle_policy, config.standing_horizon_s)
-                ledgers.append(Ledger(device, idle, policy, weights, place=len(ledgers)))
-                _resume(ledgers[-1], self._learned.of(device))
+                first, saved = lane.last(device.id), self._learned.of(device)
+                ledger = ledger_of(device, first, len(ledgers), self._config, saved)
+                self.reads_cpu |= ledger.weights.owns_threads
+                ledgers.append(ledger)
         with self.lock:
             self.books, self._opened = Books(ledgers), True
 
@@ -214,7 +204,7 @@ class Engine:
                 if self.events or self.told or self._hearing.begun:
                     yield from self._draining(window.end_ns)
                 owners = self.books.ledgers[window.device_id].owners
-                yield from self.books.close(window, _cpu_clocks(owners))
+                yield from self.books.close(window, telling.cpu_clocks(owners))
                 settled = self._settle()
             if settled:
                 yield from self._hand_over(settled)
@@ -265,12 +255,12 @@ class Engine:
         """
         outlook = self.quoting.outlook
         told = self.events.copy() if len(self.events) <= MOST_LOOKED_AT else ()
-        return outlook.beside(outlook.crowd.running + sum(map(_step, set(told))))
+        return outlook.beside(outlook.crowd.running + sum(map(telling.step, set(told))))
 
     def state(self) -> Mapping[str, Any]:
         """What was learned up to now, as plain values; learning goes on as if not asked."""
         with self.lock:
-            present = [_learned_of(ledger) for ledger in self.books.ledgers.values()]
+            present = [learned_of(ledger) for ledger in self.books.ledgers.values()]
             # A device that is not there now, or not yet, may be there the next time.
             absent = [
                 one for one in self._learned.devices if one.device.id not in self.books.ledgers
@@ -316,7 +306,7 @@ class Engine:
             request._told = False  # before it is looked at: what it tells meanwhile is not missed
             account = request._account
             if account is not None and account.books is self.books and request._ended_ns < 0:
-                self._hearing.tell(account, _told(request), now_ns)
+                self._hearing.tell(account, telling.told(request), now_ns)
             yield
 
     def _open_account(self, request: Request) -> None:
@@ -330,8 +320,8 @@ class Engine:
             self._guarded[account] = request._guard
         cpu_ns = request._cpu_started_ns
         self.quoting.start(account, self.books)
-        self.books.start(account, cpu_ns, _shared_clock(request, cpu_ns))
-        told = _told(request)
+        self.books.start(account, cpu_ns, telling.shared_clock(request, cpu_ns))
+        told = telling.told(request)
         self._hearing.start(account, told)
         if told.output and request._ended_ns < 0:  # an end brings what was told by then
             self._hearing.tell(account, told, self._clock.now_ns())
@@ -342,8 +332,8 @@ class Engine:
         if not self.in_flight[request.model]:
             del self.in_flight[request.model]
         cpu_ns = request._cpu_ended_ns
-        self.books.end(account, request._ended_ns, cpu_ns, _shared_clock(request, cpu_ns))
-        self._hearing.end(account, _told(request), request._ended_ns)
+        self.books.end(account, request._ended_ns, cpu_ns, telling.shared_clock(request, cpu_ns))
+        self._hearing.end(account, telling.told(request), request._ended_ns)
 
     # ---- settlement ----------------------------------------------------------------------
 
@@ -362,7 +352,7 @@ class Engine:
             request._settled = True
             if account.outlook is not None:
                 self.quoting.settle(
-                    account, _told(request), request._most, request._outcome == "ok"
+                    account, telling.told(request), request._most, request._outcome == "ok"
                 )
             # Nothing may hold itself in a circle: requests are freed without the collector.
             request._parent = account.request = None
@@ -419,63 +409,3 @@ class Engine:
 
 def _exhaust(work: Iterator[None]) -> None:
     deque(work, maxlen=0)
-
-
-def _weights(device: Device, reading: Reading | None, place: int) -> Weights:
-    cpu = device.component != "gpu" and reading is not None and reading.own_s is not None
-    return ThreadCpuTime() if cpu else Learned(place, device.average_s)
-
-
-def _resume(ledger: Ledger, saved: SavedDevice | None) -> None:
-    """Takes up what was learned of a device before."""
-    if saved is None:
-        return
-    ledger.busy_w = saved.busy_w
-    if saved.work is not None and isinstance(ledger.weights, Learned):
-        average_s = ledger.device.average_s
-        ledger.weights.learner = Learner(saved.work, saved.own_w, average_s)
-
-
-def _learned_of(ledger: Ledger) -> SavedDevice:
-    weights = ledger.weights
-    if not isinstance(weights, Learned):
-        return SavedDevice(ledger.device, None, Ratio(), ledger.busy_w)
-    learner = weights.learner
-    return SavedDevice(ledger.device, learner.model, learner.own_w, ledger.busy_w)
-
-
-def _step(request: Request) -> int:
-    """By how many a request that the books have not been told of changes those in flight; one
-    inside another takes its place.
-    """
-    started = request._account is None and request._parent is None
-    ended = request._ended_ns >= 0 and request._parent is None
-    return started - ended
-
-
-def _told(request: Request) -> Told:
-    prompt = request._input
-    if prompt is not None:
-        prompt = max(0, prompt - (request._cached_input or 0))
-    elif not request._output:
-        return NOTHING
-    return Told(prompt, request._output or 0, request._first_told)
-
-
-def _idle_by_hand(config: Config, device: Device) -> float | None:
-    return {"gpu": config.gpu_idle_w, "cpu": config.cpu_idle_w}.get(device.component)
-
-
-def _cpu_clocks(owners: Sequence[Account]) -> Mapping[Account, int]:
-    clocks = {}
-    for account in owners[:MOST_OWNERS]:
-        clock_ns = account.request._thread.cpu_ns()
-        if clock_ns is not None:
-            clocks[account] = clock_ns
-    return clocks
-
-
-def _shared_clock(request: Request, cpu_ns: int | None) -> int | None:
-    """The clock as its parent's too, if both own the same thread."""
-    parent = request._parent
-    return cpu_ns if parent is not None and parent._thread is request._thread else None
