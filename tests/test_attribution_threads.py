@@ -212,3 +212,16 @@ def test_thread_time_of_parents_and_children_keeps_the_books(
     assert total_j == pytest.approx(balance.requests_active_j, rel=1e-9, abs=allowed_j)
     assert min(part.active_j for part in found) >= -allowed_j
     assert all(account.settled for account in accounts)
+
+
+@pytest.mark.parametrize("own_s", [5e-324, 1.5e-323, 1e-12])
+def test_less_cpu_time_than_a_clock_tells_is_none(own_s: float) -> None:
+    """The books close, and requests without a thread of their own share alike: a subnormal
+    number divided by is not exact any more.
+    """
+    books = cpu_books()
+    runs = [run(1, 1.3), run(1.1, 1.7)]
+    accounts = play(books, runs, [cpu_window(1, 2, 100.0, own_s=own_s)])
+    assert_closed(books)
+    shares_j = [earned(books, account).active_j for account in accounts]
+    assert math.fsum(shares_j) == pytest.approx(100.0, rel=1e-9)

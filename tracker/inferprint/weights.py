@@ -106,6 +106,11 @@ class Weights(Protocol):
         ...
 
 
+LEAST_CPU_S = 1e-9
+"""Less than a nanosecond is no CPU time: no clock tells it, and what it would be divided by is
+not exact any more."""
+
+
 class TimeInFlight:
     """Equal shares of each instant between the requests in flight."""
 
@@ -139,9 +144,9 @@ class ThreadCpuTime:
         """Weights in CPU seconds; equal ones where no CPU time was seen."""
         owned_s = sum(work.cpu_s.values())
         rest_s = max(0.0, (work.window.own_s or 0.0) - owned_s)
-        if work.pool_busy_s and rest_s:
+        if work.pool_busy_s and rest_s >= LEAST_CPU_S:
             return Shares(rest_s / work.pool_busy_s, work.cpu_s)
-        if owned_s:
+        if owned_s >= LEAST_CPU_S:
             return Shares(0.0, work.cpu_s)
         return Shares(1.0, dict.fromkeys(work.cpu_s, work.window.duration_s))
 
