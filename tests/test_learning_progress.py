@@ -44,7 +44,7 @@ def test_prompts_are_taken_in_turn() -> None:
     at_s = 0.0
     for _ in range(5):
         at_s = serve(pace, at_s) + 1
-    first, second = Progress(pace, at_s), Progress(pace, at_s)
+    first, second = Progress(pace, at_s), Progress(pace, at_s + 0.001)
     for progress in (first, second):
         progress.tell(at_s, prompt=300)
     pace.prompts.advance(at_s + 0.3)
@@ -53,6 +53,24 @@ def test_prompts_are_taken_in_turn() -> None:
     first.tell(at_s + 0.35, output=first.output + 1)
     pace.prompts.advance(at_s + 0.5)
     assert second.work(at_s + 0.5).prompt == pytest.approx(200)
+
+
+def test_prompts_of_one_instant_are_worked_off_alike() -> None:
+    """None of them is before the other: after half of the time of both, each is half done; one
+    that is shorter is done first.
+    """
+    pace = Pace()
+    at_s = 0.0
+    for _ in range(5):
+        at_s = serve(pace, at_s) + 1
+    twins = [Progress(pace, at_s), Progress(pace, at_s)]
+    short = Progress(pace, at_s)
+    for progress, prompt in zip([*twins, short], (300, 300, 90), strict=True):
+        progress.tell(at_s, prompt=prompt)
+    pace.prompts.advance(at_s + 0.27)
+    assert [one.work(at_s + 0.27).prompt for one in (*twins, short)] == pytest.approx([90] * 3)
+    pace.prompts.advance(at_s + 0.39)
+    assert [one.work(at_s + 0.39).prompt for one in twins] == pytest.approx([150] * 2)
 
 
 def test_prompts_run_side_by_side_where_first_tokens_are_out_of_order() -> None:

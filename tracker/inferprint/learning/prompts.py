@@ -169,7 +169,18 @@ class PromptQueue:
                 self._work(prompt, tokens)
             return
         while tokens > 0 and self._undone:
-            tokens -= self._work(next(iter(self._undone)), tokens)
+            together = self._next()
+            # Up to where the shortest of them is done.
+            least = min(prompt.prompt - prompt.worked for prompt in together)
+            each = min(tokens / len(together), max(0.0, least))
+            tokens -= sum(self._work(prompt, each) for prompt in together)
+
+    def _next(self) -> Sequence[Prompt]:
+        """The prompt whose turn it is, and those of requests that started at the same instant:
+        none of them is before the others.
+        """
+        first = next(iter(self._undone))
+        return list(takewhile(lambda other: other.start_s == first.start_s, self._undone))
 
     def _ahead_of(self, prompt: Prompt) -> Sequence[Prompt]:
         """Those that started before ``prompt`` and are not done."""
