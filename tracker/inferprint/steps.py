@@ -32,6 +32,8 @@ HALVE_ABOVE_NS = 1.0 * MS
 TRUST_AFTER = 10
 TRUST_FOR = 50
 STEADY_NS = 0.01 * MS
+# Counters that can't be read with all others are read at multiples of this.
+TOGETHER_NS = 5 * MS
 # Looks for a step that is late, and steps missed in a row until all is learned anew.
 LATE_LOOKS = 3
 MISSES = 4
@@ -280,5 +282,9 @@ class StepClock:
             ahead = int((tick_ns - from_ns) // steps.period_high_ns)
         if ahead >= 1 and tick_ns < steps.due(ahead + 1)[0] - MARGIN_NS:
             self._ahead, self.next_look_ns = ahead, tick_ns
-        else:
-            self.next_look_ns = round(high_ns + MARGIN_NS)
+            return
+        # Soon after the step, and together with other counters that step at about that time.
+        look_ns = round(high_ns + MARGIN_NS)
+        together_ns = -(-look_ns // TOGETHER_NS) * TOGETHER_NS
+        before_ns = steps.due(self._ahead + 1)[0] - MARGIN_NS
+        self.next_look_ns = together_ns if together_ns < before_ns else look_ns
