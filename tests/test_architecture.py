@@ -40,6 +40,7 @@ PURE = (
     "standing",
     "step_intervals",
     "steps",
+    "ticks",
     "timeline",
     "uncertainty",
     "weighing",

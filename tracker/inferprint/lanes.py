@@ -12,6 +12,7 @@ from inferprint.errors import ConfigError, ReadingError
 from inferprint.records import Device, Reading
 from inferprint.sources import PowerSource
 from inferprint.steps import StepClock
+from inferprint.ticks import Ticks
 from inferprint.units import NS_PER_S
 from inferprint.windows import Window, Windower
 
@@ -27,6 +28,7 @@ class Lane:
         source: the source.
         interval_ns: wanted length of a window.
         corrections: of the gains of devices, by their ids.
+        ticks: when all sources are read together.
     """
 
     def __init__(
@@ -34,6 +36,7 @@ class Lane:
         source: PowerSource,
         interval_ns: int,
         corrections: Mapping[str, Calibration] = NO_CORRECTIONS,
+        ticks: Ticks | None = None,
     ) -> None:
         self.source = source
         devices = [_checked(device) for device in source.devices()]
@@ -53,7 +56,7 @@ class Lane:
         self._windowers = {device.id: Windower(device.id) for device in self.devices}
         self._ids = frozenset(self._windowers)
         steps = len(self.devices) == 1 and self.devices[0].step_s is not None
-        self.steps = StepClock(interval_ns) if steps else None
+        self.steps = StepClock(interval_ns, ticks) if steps else None
         # Whether the present window began on a step.
         self._sharp = False
 

@@ -20,6 +20,7 @@ from inferprint.errors import ConfigError, ReadingError, SourceError
 from inferprint.lanes import NO_CORRECTIONS, Lane
 from inferprint.sources import PowerSource
 from inferprint.steps import BEGIN_WITHIN_NS, SEEK_EVERY_NS
+from inferprint.ticks import Ticks
 from inferprint.units import NS_PER_S
 from inferprint.windows import Window
 
@@ -62,6 +63,7 @@ class Sampler:
         self.cpu_s = 0.0
         self._clock = clock
         self._interval_ns = round(interval_s * NS_PER_S)
+        self._ticks = Ticks(self._interval_ns)
         self._take, self._work, self._corrections = take, work, corrections
         self._counting = threading.Lock()
         self._stop = threading.Event()
@@ -81,7 +83,7 @@ class Sampler:
         """
         for source in sources:
             try:
-                lane = Lane(source, self._interval_ns, self._corrections)
+                lane = Lane(source, self._interval_ns, self._corrections, self._ticks)
                 self._check_new(lane)
                 self.lanes.append(lane)
             except Exception as error:  # noqa: BLE001 - a source may raise anything
@@ -160,8 +162,8 @@ class Sampler:
 
     def _run(self, prepare: Callable[[], None]) -> None:
         prepare()
-        # All read at multiples of the interval, so that there is one waking for all.
-        start_ns = next_tick_ns = self._tick_after(self._clock.now_ns())
+        # All read at the same ticks, so that there is one waking for all.
+        start_ns = next_tick_ns = self._ticks.after(self._clock.now_ns())
         for lane in self.lanes:
             lane.next_ns = lane.next_ns or start_ns
         more, windows = False, list[Window]()
@@ -169,7 +171,7 @@ class Sampler:
             now_ns = self._clock.now_ns()
             windows += self._read_due(now_ns)
             if now_ns >= next_tick_ns:
-                next_tick_ns = self._tick_after(now_ns)
+                next_tick_ns = self._next_tick(now_ns)
                 more, windows = self._take(windows) or more, []
             more = more and self._work_on()
             self.cpu_s = time.thread_time()
@@ -181,8 +183,15 @@ class Sampler:
         while self._work_on():  # what was begun holds the books
             pass
 
-    def _tick_after(self, now_ns: int) -> int:
-        return (now_ns // self._interval_ns + 1) * self._interval_ns
+    def _next_tick(self, now_ns: int) -> int:
+        beside = any(lane.steps is not None and lane.steps.beside for lane in self.lanes)
+        moved = self._ticks.seen(beside)
+        next_tick_ns = self._ticks.after(now_ns)
+        if moved:
+            for lane in self.lanes:
+                if lane.steps is None:
+                    lane.next_ns = next_tick_ns
+        return next_tick_ns
 
     def _wait(self, ns: int) -> None:
         # A plain sleep takes a third of the CPU time of waiting for the event; a stop can

@@ -13,6 +13,7 @@ from collections.abc import Callable
 from itertools import pairwise
 
 from inferprint.step_intervals import MS, StepIntervals
+from inferprint.ticks import Ticks
 
 # Learning the steps: how often to look, what to have seen, how long to try, when again.
 SEEK_EVERY_NS = 2 * MS
@@ -46,9 +47,13 @@ class StepClock:
 
     Args:
         interval_ns: wanted length of a window.
+        ticks: when all sources are read together; None: at multiples of the interval.
     """
 
-    def __init__(self, interval_ns: int) -> None:
+    def __init__(self, interval_ns: int, ticks: Ticks | None = None) -> None:
+        self._ticks = ticks or Ticks(interval_ns)
+        # Whether it is looked at on its own because it may step at the next tick.
+        self.beside = False
         self.next_look_ns = 0
         # Whether the last window closed where the counter really was at the value read: on a
         # step, or while it stood still or advances all the time.
@@ -247,6 +252,7 @@ class StepClock:
 
     def _aim(self, steps: StepIntervals, at_ns: int) -> None:
         """At the step that ends a window of about the wanted length, later than now."""
+        self.beside = False
         wanted_ns = self._closed_ns + self._interval_ns - steps.last_ns
         possible = int((at_ns + MARGIN_NS - steps.due(0)[0]) // steps.period_low_ns) + 1
         self._ahead = max(1, round(wanted_ns / steps.period_ns), possible)
@@ -273,14 +279,15 @@ class StepClock:
 
     def _trust(self, steps: StepIntervals, at_ns: int, high_ns: float) -> None:
         """Reads the counter with all others, unless it may step just then."""
-        tick_ns = (at_ns // self._interval_ns + 1) * self._interval_ns
+        tick_ns = self._ticks.after(at_ns)
         # Of steps that have surely been by then, the last; counted from after the known one.
         from_ns = steps.due(0)[1] + MARGIN_NS
         ahead = int((tick_ns - from_ns) // steps.period_high_ns)
         if steps.last_ns + ahead * steps.period_ns < self._closed_ns + self._interval_ns / 2:
             tick_ns += self._interval_ns  # no step by then that would end a window
             ahead = int((tick_ns - from_ns) // steps.period_high_ns)
-        if ahead >= 1 and tick_ns < steps.due(ahead + 1)[0] - MARGIN_NS:
+        self.beside = ahead < 1 or tick_ns >= steps.due(ahead + 1)[0] - MARGIN_NS
+        if not self.beside:
             self._ahead, self.next_look_ns = ahead, tick_ns
             return
         # Soon after the step, and together with other counters that step at about that time.
