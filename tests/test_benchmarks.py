@@ -16,7 +16,7 @@ from benchmark_runs import documented, report_of, require_compiler
 from support import REPO, run_python
 
 ATTEMPTS = 3
-MOST_OVER_BARE_LOOP = 12
+MOST_OVER_BARE_LOOP = 8
 
 
 def holds(name: str, check: Callable[[dict[str, Any]], None]) -> None:
