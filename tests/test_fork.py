@@ -45,7 +45,7 @@ def serve(tracker):
     "One request from its start to its receipt."
     with tracker.request("m") as request:
         time.sleep(0.15)
-    receipt = request.receipt(timeout=5.0)
+    receipt = request.receipt(timeout=30.0)
     assert receipt.energy.total_j.mid > 0.0
     assert receipt.outcome == "ok"
     assert tracker.status().in_flight == {}
@@ -198,7 +198,7 @@ over = threading.Event()
 
 def load():
     while not over.is_set():
-        for _ in range(500):
+        for _ in range(200):
             with tracker.request("load"):
                 pass
         time.sleep(0.001)
