@@ -170,3 +170,10 @@ def test_a_bound_is_no_quiet_second() -> None:
         idle.bound(120.0, WINDOW_S)
     seen(idle, 115.0, 5.0)
     assert idle.watts == pytest.approx(115.0)
+
+
+def test_one_quiet_window_is_not_taken_to_be_exact() -> None:
+    """Until a second was seen, idle power is as uncertain as the sensor is noisy."""
+    idle = IdlePower(Device("gpu:0", "gpu", "a GPU", noise=0.02))
+    idle.observe(70.0, WINDOW_S)
+    assert idle.deviation_w == pytest.approx(0.02 * 70.0)

@@ -102,9 +102,8 @@ def test_what_one_part_has_too_much_others_have_too_little() -> None:
 
 
 def test_of_parts_that_come_to_nothing_nothing_is_said() -> None:
-    """No energy, or none that is shared: there is nothing to be off by."""
+    """No energy: there is nothing to be off by."""
     assert errors_of(lambda _: [0.0, 0.0, 0.0], ESTIMATE, covariance(), {}) == Errors()
-    assert errors_of(lambda _: [0.0, 1.0, 1.0], ESTIMATE, covariance(), {"m": TOKENS}) == Errors()
 
 
 def inflation(alike: float, seed: int = 1) -> float:
@@ -131,3 +130,15 @@ def test_independent_errors_tell_all_that_they_can() -> None:
     assert Misfit().inflation == 1.0
     assert inflation(0.0) == pytest.approx(1.1, abs=0.1)
     assert inflation(-0.5) == pytest.approx(1.0, abs=0.01)
+
+
+def test_where_nothing_is_shared_work_is_still_uncertain() -> None:
+    """A fixed cost of nothing does not make the prices of tokens exact."""
+
+    def parts(values: Sequence[float]) -> list[float]:
+        return [values[0], 10 * values[1], 10 * values[2]]
+
+    covariance = [[0.01, 0.0, 0.0], [0.0, 0.04, 0.0], [0.0, 0.0, 0.04]]
+    errors = errors_of(parts, [0.0, 1.0, 2.0], covariance, {"m": (10.0, 10.0)})
+    assert errors.work["m"].prompt_j > 0
+    assert errors.work["m"].output_j > 0

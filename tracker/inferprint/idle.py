@@ -45,6 +45,7 @@ class IdlePower:
         self._fixed = declared is not None
         self._tabled = not self._fixed and self.watts is not None
         self._confirmed = False
+        self._noise = device.noise
         self._quiet = Recent()
         self._busy = Recent()
         self._mean = LongMean()
@@ -56,7 +57,11 @@ class IdlePower:
         """Its standard deviation: that of the mean of the windows it was seen in."""
         if self._fixed or self.watts is None:
             return 0.0
-        return TABLED_ERROR * self.watts if self._tabled else self._mean.deviation_w
+        if self._tabled:
+            return TABLED_ERROR * self.watts
+        # A window or two show no scatter yet: until a second was seen, the sensor's own counts.
+        seen_w = self._mean.deviation_w
+        return seen_w if self._confirmed else max(seen_w, self._noise * self.watts)
 
     @property
     def flag(self) -> str | None:

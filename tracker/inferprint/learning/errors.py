@@ -100,8 +100,7 @@ def errors_of(
         tokens: by model, prompt and output tokens in the latest observations.
     """
     parts = parts_at(estimate)
-    total = sum(parts)
-    if total <= 0 or parts[0] <= 0:
+    if sum(parts) <= 0:
         return Errors()
     moves = [_moved(parts_at, estimate, i, covariance[i][i], parts) for i in range(len(estimate))]
     spread = _spread(moves, covariance)
@@ -123,7 +122,8 @@ def errors_of(
             alike(o, 0),
             alike(p, o),
         )
-    return Errors(deviations[0] / parts[0], work)
+    # Where nothing is shared, there is nothing of it to be wrong by.
+    return Errors(deviations[0] / parts[0] if parts[0] > 0 else 0.0, work)
 
 
 def _moved(
