@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from inferprint.factors import Factors
-from inferprint.records import Balance, DeviceBalance, Factor, Status
+from inferprint.impacts import Factor
+from inferprint.records import Balance, DeviceBalance, Status
 
 
 class FakeTracker:

@@ -5,17 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from datetime import UTC, datetime
 
+from inferprint.impacts import Carbon, Cost
+from inferprint.ranges import Range
 from inferprint.receipt import Receipt
-from inferprint.records import (
-    Carbon,
-    Component,
-    ComponentEnergy,
-    Cost,
-    Energy,
-    Outcome,
-    Range,
-    Tokens,
-)
+from inferprint.records import Component, ComponentEnergy, Energy, Outcome, Tokens
 
 STARTED_AT = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

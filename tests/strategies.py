@@ -7,7 +7,8 @@ from itertools import pairwise
 from hypothesis import strategies as st
 
 from inferprint import flags
-from inferprint.records import Range, Reading
+from inferprint.ranges import Range
+from inferprint.records import Reading
 from inferprint.units import NS_PER_S
 from inferprint.windows import Window
 from traffic import Run

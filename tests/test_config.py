@@ -25,6 +25,15 @@ REFUSED: dict[str, tuple[list[object], str]] = {
     "location": (["", 33, ["FRA"]], "a text or None"),
     "carbon_intensity_g_per_kwh": ([-1, *NO_NUMBER[:-2], [1]], "at least 0"),
     "pue": ([-1.2, 0, 0.99, *NO_NUMBER[:-2], [1]], "at least 1"),
+    "factors_path": (["", 5], "a text or None"),
+    "wue_l_per_kwh": ([-1, *NO_NUMBER[:-2], [1]], "at least 0"),
+    "hardware": (["server=1", 5, [1]], "a tuple of names"),
+    "hardware_lifetime_years": ([0, -1, *NO_NUMBER[:-2], [1]], "above 0"),
+    "hardware_utilisation": ([0, 1.01, *NO_NUMBER[:-2], [1]], "above 0 and at most 1"),
+    "hardware_price_per_hour": ([-1, *NO_NUMBER[:-2], [1]], "at least 0"),
+    "training_energy_kwh": ([-1, *NO_NUMBER[:-2], [1]], "at least 0"),
+    "training_carbon_kg": ([-1, *NO_NUMBER[:-2], [1]], "at least 0"),
+    "training_requests": ([0, -1, *NO_NUMBER[:-2], [1]], "above 0"),
     "electricity_price": ([*NO_NUMBER[:-2], [1]], "a finite number"),
     "currency": (["euro", "eur", "€", "EU", 3, "ÄÖÜ"], "ISO 4217"),
     "gpu_idle_w": ([-1, *NO_NUMBER[:-2], [1]], "at least 0"),
@@ -47,7 +56,16 @@ FROM_ENVIRONMENT: dict[str, tuple[str, object]] = {
     "exporters": ("prometheus", ("prometheus",)),
     "location": ("FRA", "FRA"),
     "carbon_intensity_g_per_kwh": ("56", 56.0),
+    "factors_path": ("/tmp/factors.toml", "/tmp/factors.toml"),
     "pue": (" 1.2 ", 1.2),
+    "wue_l_per_kwh": ("0.13", 0.13),
+    "hardware": ("gpu:H100=8, server=1", ("gpu:H100=8", "server=1")),
+    "hardware_lifetime_years": ("5", 5.0),
+    "hardware_utilisation": ("0.85", 0.85),
+    "hardware_price_per_hour": ("12.5", 12.5),
+    "training_energy_kwh": ("433196", 433_196.0),
+    "training_carbon_kg": ("24690", 24_690.0),
+    "training_requests": ("1e9", 1e9),
     "electricity_price": ("-0.1", -0.1),
     "currency": ("EUR", "EUR"),
     "gpu_idle_w": ("70", 70.0),
@@ -58,6 +76,14 @@ FROM_ENVIRONMENT: dict[str, tuple[str, object]] = {
     "prometheus_port": ("0", 0),
     "prometheus_host": ("0.0.0.0", "0.0.0.0"),
     "max_label_values": ("7", 7),
+}
+# What a field can't be set without.
+NEEDED: dict[str, dict[str, Any]] = {
+    "electricity_price": {"currency": "EUR"},
+    "hardware_price_per_hour": {"currency": "EUR"},
+    "training_energy_kwh": {"training_requests": 1e6},
+    "training_carbon_kg": {"training_requests": 1e6},
+    "training_requests": {"training_carbon_kg": 1.0},
 }
 FIELDS = [field.name for field in dataclasses.fields(Config)]
 
@@ -74,7 +100,7 @@ def test_every_field_is_tried() -> None:
 @pytest.mark.parametrize(("name", "value", "right"), CASES, ids=lambda value: repr(value)[:20])
 def test_a_value_that_cannot_be_used_is_refused(name: str, value: Any, right: str) -> None:
     """At once, in the constructor: with the field, what was given and what would be right."""
-    needed = {"currency": "EUR"} if name == "electricity_price" else {}
+    needed = NEEDED.get(name, {})
     with pytest.raises(ConfigError) as caught:
         Config(**{name: value, **needed})
     error = caught.value
@@ -88,10 +114,8 @@ def test_the_environment_sets_what_is_not_given(name: str, monkeypatch: pytest.M
     """INFERPRINT_<FIELD> wins over the default, and an argument over it."""
     text, value = FROM_ENVIRONMENT[name]
     default = getattr(Config(), name)
-    if name == "electricity_price":
-        monkeypatch.setenv(variable("currency"), "EUR")
     monkeypatch.setenv(variable(name), text)
-    assert getattr(Config(), name) == value != default
+    assert getattr(Config(**NEEDED.get(name, {})), name) == value != default
     if default is not None:
         assert getattr(Config(**{name: default}), name) == default
     monkeypatch.setenv(variable(name), "  ")

@@ -18,7 +18,8 @@ from inferprint.attribution import Ledger
 from inferprint.books import Account, Books
 from inferprint.doubts import VARIANCE_KNOWN
 from inferprint.idle import TABLED_ERROR, IdlePower
-from inferprint.records import Device, Energy, IdlePolicyName, Range
+from inferprint.ranges import Range
+from inferprint.records import Device, Energy, IdlePolicyName
 from inferprint.settlement import itemised, settlement
 from inferprint.standing import idle_policy
 from inferprint.testing import FakeClock, FakeSource

@@ -10,8 +10,8 @@ import pytest
 
 from inferprint import Config, ConfigError
 from inferprint.factors import Factors, resolve
-from inferprint.grid import carbon_intensity, find, read_countries
-from inferprint.records import Factor
+from inferprint.grid import find, locate, read_countries
+from inferprint.impacts import Factor
 from support import run_python
 
 WITHOUT_PANDAS = """
@@ -50,7 +50,7 @@ def test_figures_of_the_tables_come_back_unchanged(location: str, g_per_kwh: flo
     """France, the USA and Google's region in Paris have what codecarbon 3.3 tables."""
     if not metadata.version("codecarbon").startswith("3.3."):
         pytest.skip("the figures are those of another release: pip install 'codecarbon==3.3.*'")
-    assert carbon_intensity(location).value == g_per_kwh
+    assert locate(location).intensity.value == g_per_kwh
 
 
 @pytest.mark.parametrize(
@@ -69,29 +69,29 @@ def test_figures_of_the_tables_come_back_unchanged(location: str, g_per_kwh: flo
 )
 def test_a_location_can_be_spelled_in_many_ways(location: str, region: str) -> None:
     """Either country code, or a cloud region with or without its cloud; case is free."""
-    factor = carbon_intensity(location)
+    factor = locate(location).intensity
     assert factor.region == region
-    assert factor.value == carbon_intensity(region).value
+    assert factor.value == locate(region).intensity.value
     assert factor.unit == "gCO2e/kWh"
 
 
 def test_a_country_has_its_year() -> None:
     """A yearly average says of which year it is."""
-    year = carbon_intensity("FRA").year
+    year = locate("FRA").intensity.year
     assert year is not None
     assert 2020 <= year <= 2030
 
 
 def test_the_source_names_package_version_and_publisher() -> None:
     """A receipt can be traced to the table: who published it, and in which release it was read."""
-    assert carbon_intensity("FRA").source.startswith("codecarbon 3.")
-    assert "Our World in Data" in carbon_intensity("FRA").source
-    assert "Google" in carbon_intensity("gcp:europe-west9").source
+    assert locate("FRA").intensity.source.startswith("codecarbon 3.")
+    assert "Our World in Data" in locate("FRA").intensity.source
+    assert "Google" in locate("gcp:europe-west9").intensity.source
 
 
 def test_a_country_that_stands_in_for_a_region_says_so() -> None:
     """AWS and Azure publish no intensity by region: the source says that it is the country's."""
-    assert "country of aws:eu-west-3" in carbon_intensity("aws:eu-west-3").source
+    assert "country of aws:eu-west-3" in locate("aws:eu-west-3").intensity.source
 
 
 @pytest.mark.parametrize(
@@ -106,7 +106,7 @@ def test_a_country_that_stands_in_for_a_region_says_so() -> None:
 def test_a_location_that_no_table_has_is_an_error(location: str, near: str) -> None:
     """The error names the field, what was given, what is near, and another way."""
     with pytest.raises(ConfigError) as caught:
-        carbon_intensity(location)
+        locate(location)
     assert (caught.value.field, caught.value.given) == ("location", location)
     assert repr(near) in caught.value.mend
     assert "INFERPRINT_CARBON_INTENSITY_G_PER_KWH" in caught.value.mend
@@ -116,7 +116,7 @@ def test_a_location_that_no_table_has_is_an_error(location: str, near: str) -> N
 def test_nonsense_is_an_error_too(location: str) -> None:
     """What is near nothing still gets an error that says what would be right."""
     with pytest.raises(ConfigError, match="ISO 3166-1"):
-        carbon_intensity(location)
+        locate(location)
 
 
 def test_a_zero_of_the_table_is_not_believed(tmp_path: Path) -> None:
@@ -143,7 +143,7 @@ def test_every_cloud_region_has_a_country_with_an_intensity() -> None:
     assert {row[0] for row in rows} == {"aws", "azure"}
     # Reads the tables afresh each time, so a sample of each cloud's spellings is enough.
     for provider, region, country, _ in rows[::8]:
-        assert carbon_intensity(f"{provider}:{region}").region == country
+        assert locate(f"{provider}:{region}").country == country
 
 
 def test_the_setting_wins_over_the_location() -> None:
@@ -201,4 +201,4 @@ def test_without_codecarbon_the_error_names_the_package(
     """An installation without the tables says which package brings them."""
     monkeypatch.setattr("inferprint.grid.util.find_spec", lambda name: None)
     with pytest.raises(ConfigError, match="pip install 'codecarbon"):
-        carbon_intensity("FRA")
+        locate("FRA")

@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from inferprint.factors import Factors
 from inferprint.flags import PUE_UNKNOWN
 from inferprint.footprint import Footprint, footprint
-from inferprint.records import Factor, Range
+from inferprint.impacts import Factor
+from inferprint.ranges import Range
 from inferprint.units import JOULES_PER_KWH
 
 joules = st.floats(0, 1e12)

@@ -19,8 +19,9 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from fake_tracker import FakeTracker, gpu_books, grid_intensity
 from inferprint import Config, ConfigError, Exporter, Tracker, __version__
+from inferprint.impacts import Carbon, Cost
 from inferprint.receipt import Receipt
-from inferprint.records import Carbon, Cost, Tokens
+from inferprint.records import Tokens
 from inferprint.testing import FakeClock, FakeSource
 from inferprint_exporters._histogram import Histogram
 from inferprint_exporters._metrics_server import cannot_listen

@@ -11,8 +11,9 @@ import pytest
 from prometheus_client import generate_latest
 
 from fake_tracker import FakeTracker, gpu_books, grid_intensity
+from inferprint.impacts import Carbon, Cost
 from inferprint.receipt import Receipt
-from inferprint.records import Carbon, Cost, Tokens
+from inferprint.records import Tokens
 from inferprint_exporters.prometheus import PrometheusExporter
 from prometheus_server import INSTALL, Prometheus, prometheus
 from receipts import component, exactly, receipt

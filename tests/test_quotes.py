@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from inferprint import ConfigError, Quote, TokenError
 from inferprint.learning.record import KNOWN, Ratios
-from inferprint.records import Range
+from inferprint.ranges import Range
 from rig import Rig, by_hand
 from served import FIXED_W, IDLE_W, TOKEN_J, Served
 

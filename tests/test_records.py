@@ -7,7 +7,8 @@ import math
 from hypothesis import given
 from hypothesis import strategies as st
 
-from inferprint.records import WEAKEST_FIRST, Balance, DeviceBalance, Provenance, Range, weakest
+from inferprint.ranges import Range
+from inferprint.records import WEAKEST_FIRST, Balance, DeviceBalance, Provenance, weakest
 from strategies import joules, provenances, ranges
 
 

@@ -26,18 +26,16 @@ from inferprint.errors import (
     SourceUnavailable,
     TokenError,
 )
+from inferprint.impacts import Carbon, Cost, Factor
 from inferprint.quote import Quote
+from inferprint.ranges import Range
 from inferprint.receipt import Receipt
 from inferprint.records import (
     Balance,
-    Carbon,
     ComponentEnergy,
-    Cost,
     Device,
     DeviceBalance,
     Energy,
-    Factor,
-    Range,
     Reading,
     Status,
     Tokens,

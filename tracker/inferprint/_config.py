@@ -6,15 +6,12 @@ default. This is the only module that reads the environment.
 
 from __future__ import annotations
 
-import math
 import os
-import re
-import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Any, get_args
+from typing import Any, Literal
 
-from inferprint.calibration import calibrations
+from inferprint._checks import check
 from inferprint.errors import ConfigError
 from inferprint.records import IdlePolicyName
 
@@ -42,6 +39,10 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
+def _number_or_upper(text: str) -> float | str:
+    return "upper" if text == "upper" else float(text)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Config:
     """The settings of a tracker, checked when it is made.
@@ -58,9 +59,20 @@ class Config:
         location: an ISO country code (``FRA``) or a cloud region (``aws:eu-west-3``); it
             gives the grid's carbon intensity.
         carbon_intensity_g_per_kwh: gCO2e per kWh; wins over ``location``.
-        pue: power usage effectiveness of the site, at least 1. None: not known.
+        factors_path: a TOML file of factors of your own, which win over those that ship.
+        pue: power usage effectiveness of the site, at least 1; ``upper``: the upper bound of
+            the location's area. None: the provider's where ``location`` is a cloud region,
+            else not known.
+        wue_l_per_kwh: litres that the site evaporates per kWh of its IT devices.
         electricity_price: money per kWh, in ``currency``; may be negative.
-        currency: ISO 4217 code of the price.
+        currency: ISO 4217 code of the prices.
+        hardware: what the machine is made of, each ``NAME=NUMBER`` of the factors' products.
+            None: the GPUs that are found, with a part of a server each.
+        hardware_lifetime_years: years after which the hardware is replaced.
+        hardware_utilisation: the part of its life in which it is used, above 0 to 1.
+        hardware_price_per_hour: money for an hour of the machine, in ``currency``.
+        training_requests: how many requests the model's training is spread over; with
+            ``training_energy_kwh`` and ``training_carbon_kg``, what it took. It is in no sum.
         gpu_idle_w: watts of one GPU with the model resident and no request. None: observed.
         cpu_idle_w: watts of one CPU package when idle. None: observed, or modelled.
         calibration: corrections of devices' gains, each ``DEVICE=FACTOR`` or
@@ -84,9 +96,18 @@ class Config:
     exporters: tuple[str, ...] = _setting("exporters", (), _names)
     location: str | None = _setting("location", None, str)
     carbon_intensity_g_per_kwh: float | None = _setting("carbon_intensity_g_per_kwh", None, float)
-    pue: float | None = _setting("pue", None, float)
+    factors_path: str | None = _setting("factors_path", None, str)
+    pue: float | Literal["upper"] | None = _setting("pue", None, _number_or_upper)
+    wue_l_per_kwh: float | None = _setting("wue_l_per_kwh", None, float)
     electricity_price: float | None = _setting("electricity_price", None, float)
     currency: str | None = _setting("currency", None, str)
+    hardware: tuple[str, ...] | None = _setting("hardware", None, _names)
+    hardware_lifetime_years: float | None = _setting("hardware_lifetime_years", None, float)
+    hardware_utilisation: float | None = _setting("hardware_utilisation", None, float)
+    hardware_price_per_hour: float | None = _setting("hardware_price_per_hour", None, float)
+    training_energy_kwh: float | None = _setting("training_energy_kwh", None, float)
+    training_carbon_kg: float | None = _setting("training_carbon_kg", None, float)
+    training_requests: float | None = _setting("training_requests", None, float)
     gpu_idle_w: float | None = _setting("gpu_idle_w", None, float)
     cpu_idle_w: float | None = _setting("cpu_idle_w", None, float)
     calibration: tuple[str, ...] = _setting("calibration", (), _names)
@@ -97,68 +118,7 @@ class Config:
     max_label_values: int = _setting("max_label_values", 100, int)
 
     def __post_init__(self) -> None:
-        _number("sample_interval_s", self.sample_interval_s, low=0.01, high=60)
-        _number("standing_horizon_s", self.standing_horizon_s, low=1, high=31 * 86_400)
-        if self.idle_policy not in get_args(IdlePolicyName):
-            policies = " or ".join(map(repr, get_args(IdlePolicyName)))
-            raise ConfigError("idle_policy", self.idle_policy, policies)
-        for name, low in _AT_LEAST.items():
-            value = getattr(self, name)
-            if value is not None:
-                _number(name, value, low=low)
-        if self.electricity_price is not None:
-            _number("electricity_price", self.electricity_price)
-        if self.electricity_price is not None or self.currency is not None:
-            _currency(self.currency)
-        for name in ("sources", "exporters", "calibration"):
-            _tuple_of_names(self, name)
-        calibrations(self.calibration)
-        for name in ("location", "powercap_root", "learned_path", "prometheus_host"):
-            _text(name, getattr(self, name))
-        _whole("prometheus_port", self.prometheus_port, low=0, high=65_535)
-        _whole("max_label_values", self.max_label_values, low=1, high=100_000)
-
-
-_MOST = sys.float_info.max
-_OPTIONAL = {"learned_path", "location", "sources"}
-_AT_LEAST = {"carbon_intensity_g_per_kwh": 0.0, "pue": 1.0, "gpu_idle_w": 0.0, "cpu_idle_w": 0.0}
-
-
-def _number(field_: str, value: object, low: float = -_MOST, high: float = _MOST) -> None:
-    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
-    if low <= number <= high:
-        return
-    limits = [f"at least {low:g}"] if low > -_MOST else []
-    limits += [f"at most {high:g}"] if high < _MOST else []
-    raise ConfigError(field_, value, " ".join(["a finite number", " and ".join(limits)]).strip())
-
-
-def _whole(field_: str, value: object, low: int, high: int) -> None:
-    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise ConfigError(field_, value, f"a whole number from {low} to {high}")
-
-
-def _currency(value: object) -> None:
-    if not (isinstance(value, str) and re.fullmatch("[A-Z]{3}", value)):
-        expected = "a three-letter ISO 4217 code such as 'EUR', as for electricity_price"
-        raise ConfigError("currency", value, expected)
-
-
-def _text(field_: str, value: object) -> None:
-    if value is None and field_ in _OPTIONAL:
-        return
-    if not isinstance(value, str) or not value.strip():
-        expected = "a text or None" if field_ in _OPTIONAL else "a text"
-        raise ConfigError(field_, value, expected)
-
-
-def _tuple_of_names(config: Config, name: str) -> None:
-    value = getattr(config, name)
-    if value is None and name in _OPTIONAL:
-        return
-    if not isinstance(value, tuple | list) or not all(isinstance(part, str) for part in value):
-        raise ConfigError(name, value, "a tuple of names, such as ('nvml', 'rapl')")
-    object.__setattr__(config, name, tuple(value))
+        check(self)
 
 
 def visible_gpus() -> str | None:

@@ -29,6 +29,7 @@ if TYPE_CHECKING:
 
     from inferprint.budget import Budget, OnExceed
     from inferprint.engine import Engine
+    from inferprint.factors import Factors
     from inferprint.planned import Plan
     from inferprint.quote import Quote
     from inferprint.sources.findings import Finding
@@ -71,7 +72,7 @@ class Tracker:
         if not isinstance(config, Config | None):
             raise ConfigError("config", config, "an inferprint.Config")
         self.config = config or Config()
-        self.factors = resolve(self.config)
+        self._factors = resolve(self.config)
         self.findings: Sequence[Finding] = ()
         self._given_exporters = _checked("exporters", exporters, Exporter, "name, start, export")
         self._exporters = [*load_exporters(self.config), *self._given_exporters]
@@ -92,7 +93,7 @@ class Tracker:
         # Imported here: half of the package's import time, and not of all its users.
         from inferprint.engine import Engine
 
-        self._engine: Engine = Engine(self.config, self.factors, self._clock, self._learned)
+        self._engine: Engine = Engine(self.config, self._factors, self._clock, self._learned)
         self._starting = threading.Lock()
         self._ready = threading.Event()
         self._setup_errors: list[InferprintError] = []
@@ -103,6 +104,11 @@ class Tracker:
         self.tell: Callable[[Request], None] = self.events.append
         self.told: Callable[[Request], None] = self._engine.told.append
         self.reads_cpu = False
+
+    @property
+    def factors(self) -> Factors:
+        """What energy and time mean here: grid, site, hardware and prices."""
+        return self._engine.factors
 
     # ---- start and stop ------------------------------------------------------------------
 

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 from inferprint.attribution import Ledger
 from inferprint.records import DeviceBalance
 from inferprint.stakes import ARRIVE, END, END_PAUSED, PAUSE, RESUME, STEP, Earned, Stake
-from inferprint.timeline import Event, Timeline
+from inferprint.timeline import PARTS, Event, Timeline
 from inferprint.units import NS_PER_S
 from inferprint.windows import Window
 
@@ -43,6 +43,10 @@ class Account:
     running_children = 0
     # Whether it has no thread of its own, so that it shares CPU time alike with others.
     pooled = True
+    # Its equal share of the time so far, and where the sum of equal shares stood when it came
+    # in flight, both in parts of a nanosecond; None: it is not in flight.
+    reserved = 0
+    came_at: int | None = None
     # When the last thing told of it happened.
     told_ns = 0
     # Stakes that have not ended yet, and children that have not been settled.
@@ -254,6 +258,18 @@ class Books:
     def earned_j(self, account: Account) -> float:
         """All that a request has earned up to the last windows' ends."""
         return sum(sum(ledger.earned(stake)) for ledger, stake in self.stakes_of(account))
+
+    def reserved_s(self, account: Account, until_ns: int) -> float | None:
+        """Seconds of the machine that a request has reserved up to an instant, shared alike
+        among those in flight; None where its end was told of no device.
+        """
+        if account.came_at is None:
+            return account.reserved / (PARTS * NS_PER_S) if account.reserved else None
+        if account.settled:
+            return None
+        state = self._timeline.state
+        share = state.at(max(until_ns, state.at_ns)).share
+        return (account.reserved + share - account.came_at) / (PARTS * NS_PER_S)
 
     def balance(self) -> dict[str, DeviceBalance]:
         """The books of the devices that have been read, by device id."""

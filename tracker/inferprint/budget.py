@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
 from inferprint import flags
 from inferprint.errors import BudgetExceeded, BudgetWarning, ConfigError
 from inferprint.footprint import footprint
+from inferprint.ranges import Range
 from inferprint.receipt import scaled
-from inferprint.records import Range
 
 if TYPE_CHECKING:
     from inferprint.factors import Factors

@@ -24,7 +24,7 @@ from inferprint.budget import Guard
 from inferprint.calibration import calibrations
 from inferprint.clock import Clock
 from inferprint.delivery import Outbox
-from inferprint.factors import Factors
+from inferprint.factors import Factors, equipped
 from inferprint.learning.hearing import Hearing
 from inferprint.ledgers import learned_of, ledger_of
 from inferprint.outlook import Outlook
@@ -86,7 +86,8 @@ class Engine:
         )
         self.books = Books()
         self.reads_cpu = False
-        self._config, self._factors, self._clock = config, factors, clock
+        self.factors = factors
+        self._config, self._clock = config, clock
         self._made_ns = clock.now_ns()
         self._opened = False
         self._learned = Saved() if learned is None else from_plain(learned)
@@ -121,6 +122,8 @@ class Engine:
                 ledger = ledger_of(device, first, len(ledgers), self._config, saved)
                 self.reads_cpu |= ledger.weights.owns_threads
                 ledgers.append(ledger)
+        devices = [ledger.device for ledger in ledgers]
+        self.factors = equipped(self.factors, devices, self._config)
         with self.lock:
             self.books, self._opened = Books(ledgers), True
 
@@ -404,7 +407,7 @@ class Engine:
         ended_ns = request._ended_ns if request._ended_ns >= 0 else now_ns
         started_at = datetime.now(UTC) - timedelta(seconds=seconds(now_ns - started_ns))
         said = said._replace(said=said.said | self._said)
-        return receipt_of(request, said, started_at, seconds(ended_ns - started_ns), self._factors)
+        return receipt_of(request, said, started_at, seconds(ended_ns - started_ns), self.factors)
 
 
 def _exhaust(work: Iterator[None]) -> None:

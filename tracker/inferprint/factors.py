@@ -1,16 +1,25 @@
-"""The numbers that turn joules into grams and money, looked up once, each with its source."""
+"""The numbers that turn joules and hours into grams, litres and money, each with its source."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
-from inferprint.records import Factor
+from inferprint.errors import ConfigError
+from inferprint.flags import PUE_UPPER
+from inferprint.hardware import NO_HARDWARE, Hardware, parse_hardware, pieces_of, spread
+from inferprint.impacts import Factor, Training
+from inferprint.ranges import Range
+from inferprint.units import GRAMS_PER_KG, JOULES_PER_KWH
 
 if TYPE_CHECKING:
     from inferprint._config import Config
+    from inferprint.factor_tables import Tables
+    from inferprint.grid import Located
+    from inferprint.records import Device
 
-__all__ = ["Factors", "resolve"]
+__all__ = ["Factors", "equipped", "resolve"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,56 +27,181 @@ class Factors:
     """The factors in force for a tracker; what is not known is None.
 
     Args:
-        carbon_intensity: gCO2e per kWh of the grid, location-based average.
+        carbon_intensity: gCO2e per kWh of the grid.
         pue: power usage effectiveness of the site.
+        wue_site: litres that the site evaporates per kWh of its IT devices.
+        water_grid: litres consumed in making a kWh of electricity.
+        adpe_grid: kg of antimony equivalent in making a kWh.
+        primary_energy_grid: MJ of primary energy in making a kWh.
         electricity_price: money per kWh, in ``currency``.
-        currency: ISO 4217 code of the price; empty where there is none.
+        currency: ISO 4217 code of the prices; empty where there is none.
+        hardware: what each second of the machine stands for.
+        training: what each request bears of its model's training.
+        said: flags of every figure that is computed with the PUE.
     """
 
     carbon_intensity: Factor | None = None
     pue: Factor | None = None
     electricity_price: Factor | None = None
     currency: str = ""
+    wue_site: Factor | None = None
+    water_grid: Factor | None = None
+    adpe_grid: Factor | None = None
+    primary_energy_grid: Factor | None = None
+    hardware: Hardware = NO_HARDWARE
+    training: Training | None = None
+    said: frozenset[str] = frozenset()
 
-    def as_tuple(self) -> tuple[Factor, ...]:
-        """The factors that are known, for a receipt."""
-        factors = (self.carbon_intensity, self.pue, self.electricity_price)
+    def as_tuple(self, intensity: Factor | None = None) -> tuple[Factor, ...]:
+        """The factors that are known, for a receipt.
+
+        Args:
+            intensity: the carbon intensity that it was computed with; None: the usual one.
+        """
+        factors = (
+            intensity or self.carbon_intensity,
+            self.pue,
+            self.wue_site,
+            self.water_grid,
+            self.adpe_grid,
+            self.primary_energy_grid,
+            self.electricity_price,
+            *self.hardware.factors,
+        )
         return tuple(factor for factor in factors if factor is not None)
 
 
 def resolve(config: Config) -> Factors:
-    """The factors that the settings name; reads tables where they name a location.
+    """The factors that the settings name; reads tables only where they name a location, a file
+    of factors or something that is to be looked up.
 
     Args:
-        config: its carbon intensity wins over its location; PUE and price are as given.
+        config: what it gives itself wins over its own file, and that over the tables.
 
     Returns:
-        The factors. No table states an uncertainty, so each value is taken as exact.
+        The factors, with the hardware that the settings name.
 
     Raises:
-        ConfigError: no table has the location.
+        ConfigError: no table has the location; a file of factors can't be used.
     """
-    price_unit = f"{config.currency}/kWh"
-    price = _given("electricity_price", config.electricity_price, price_unit)
-    return Factors(
-        carbon_intensity=_carbon_intensity(config),
-        pue=_given("pue", config.pue, "ratio"),
+    located = _located(config)
+    country, provider = (located.country, located.provider) if located else ("", "")
+    tables = _tables(config) if located or config.factors_path or config.pue == "upper" else None
+    pue = _pue(config, tables, country, provider)
+    price = _electricity_price(config, tables, country)
+    wue = _given("wue_site", config.wue_l_per_kwh, "L/kWh")
+    factors = Factors(
+        carbon_intensity=_carbon_intensity(config, tables, located),
+        pue=pue,
         electricity_price=price,
-        currency=(config.currency or "") if price else "",
+        currency=_currency(config, price),
+        wue_site=wue or _find(tables, "wue_site", provider),
+        water_grid=_find(tables, "water_grid", country),
+        adpe_grid=_find(tables, "adpe_grid", country),
+        primary_energy_grid=_find(tables, "primary_energy_grid", country),
+        training=_training(config),
+        said=frozenset({PUE_UPPER}) if config.pue == "upper" else frozenset(),
+    )
+    return equipped(factors, (), config)
+
+
+def equipped(factors: Factors, devices: Iterable[Device], config: Config) -> Factors:
+    """The same factors with the hardware of a machine.
+
+    Args:
+        factors: as ``resolve`` gives them.
+        devices: what has been found; looked up where the settings name no hardware.
+        config: names the hardware, its lifetime, use and price.
+    """
+    gpus = [device for device in devices if device.component == "gpu"]
+    named = parse_hardware(config.hardware or ())
+    price = config.hardware_price_per_hour
+    # Found hardware alone would make a carbon figure that leaves the electricity out.
+    found = gpus and factors.carbon_intensity is not None
+    if not (found or named) and price is None:
+        return factors
+    tables = _tables(config)
+    hardware = spread(
+        named or (pieces_of(gpus, tables) if found else {}),
+        tables,
+        _given("lifetime", config.hardware_lifetime_years, "year"),
+        _given("utilisation", config.hardware_utilisation, "ratio"),
+        _given("hardware_price", price, f"{config.currency}/h"),
+    )
+    return replace(factors, hardware=hardware)
+
+
+def _tables(config: Config) -> Tables:
+    # Imported here: most users name no file, and tomllib stays unloaded without a location.
+    from inferprint.factor_tables import shipped
+
+    return shipped(config.factors_path)
+
+
+def _located(config: Config) -> Located | None:
+    if config.location is None:
+        return None
+    # Imported here: without a location no table is read and csv stays unloaded.
+    from inferprint.grid import locate
+
+    try:
+        return locate(config.location)
+    except ConfigError:
+        # A place of the user's own, such as a site's name: its intensity is given beside it.
+        if config.carbon_intensity_g_per_kwh is None:
+            raise
+        return None
+
+
+def _carbon_intensity(
+    config: Config, tables: Tables | None, located: Located | None
+) -> Factor | None:
+    given, place = config.carbon_intensity_g_per_kwh, config.location or ""
+    if given is not None:
+        return _given("grid_carbon_intensity", given, "gCO2e/kWh", place)
+    own = _find(tables, "grid_carbon_intensity", place, located.country if located else "")
+    return own or (located.intensity if located else None)
+
+
+def _pue(config: Config, tables: Tables | None, country: str, provider: str) -> Factor | None:
+    if config.pue == "upper":
+        return _find(tables, "pue", f"upper:{country}", "upper:world")
+    return _given("pue", config.pue, "ratio") or _find(tables, "pue", provider)
+
+
+def _electricity_price(config: Config, tables: Tables | None, country: str) -> Factor | None:
+    price = config.electricity_price
+    if price is not None:
+        return _given("electricity_price", price, f"{config.currency}/kWh")
+    found = _find(tables, "electricity_price", country)
+    # Money of two currencies is not added up: there is no rate of exchange here.
+    if found is None or config.currency not in (None, found.unit.partition("/")[0]):
+        return None
+    return found
+
+
+def _currency(config: Config, price: Factor | None) -> str:
+    if price is not None:
+        return price.unit.partition("/")[0]
+    return config.currency or "" if config.hardware_price_per_hour is not None else ""
+
+
+def _training(config: Config) -> Training | None:
+    if config.training_requests is None:
+        return None
+    each = 1.0 / config.training_requests
+    kwh, kg = config.training_energy_kwh, config.training_carbon_kg
+    return Training(
+        None if kwh is None else Range.exactly(kwh * JOULES_PER_KWH * each),
+        None if kg is None else Range.exactly(kg * GRAMS_PER_KG * each),
     )
 
 
-def _carbon_intensity(config: Config) -> Factor | None:
-    # Imported here: without a location no table is read and csv stays unloaded.
-    from inferprint import grid
-
-    if config.carbon_intensity_g_per_kwh is not None:
-        region = config.location or ""
-        return _given(grid.NAME, config.carbon_intensity_g_per_kwh, grid.UNIT, region)
-    if config.location is not None:
-        return grid.carbon_intensity(config.location)
-    return None
+def _find(tables: Tables | None, name: str, *regions: str) -> Factor | None:
+    return None if tables is None else tables.find(name, *filter(None, regions))
 
 
-def _given(name: str, value: float | None, unit: str, region: str = "") -> Factor | None:
-    return None if value is None else Factor(name, value, unit, source="config", region=region)
+def _given(name: str, value: float | str | None, unit: str, region: str = "") -> Factor | None:
+    if not isinstance(value, int | float):
+        return None
+    return Factor(name, value, unit, source="config", region=region)

@@ -12,6 +12,8 @@ TOKENS_UNREADABLE = "tokens_unreadable"
 MIG_SHARED = "mig_shared"
 PROVISIONAL = "provisional"
 PUE_UNKNOWN = "pue_unknown"
+PUE_UPPER = "pue_upper"
+GRID_UNKNOWN = "grid_unknown"
 OVER_BUDGET = "over_budget"
 BUDGET_UNCHECKED = "budget_unchecked"
 
@@ -33,5 +35,10 @@ MEANING: dict[str, str] = {
     BUDGET_UNCHECKED: (
         "nothing was known to check its budget by: not before it ran, or not in the budget's unit"
     ),
-    PUE_UNKNOWN: "carbon and cost are of the devices alone, without the site's overhead",
+    PUE_UNKNOWN: "what energy means is of the devices alone, without the site's overhead",
+    GRID_UNKNOWN: (
+        "carbon, materials or primary energy is of making the hardware alone, without the "
+        "electricity: nothing is known of the grid"
+    ),
+    PUE_UPPER: "the site's overhead is an upper bound for its area, not a figure of the site",
 }

@@ -15,26 +15,51 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from importlib import metadata, util
 from pathlib import Path
+from typing import NamedTuple, TypeVar
 
 from inferprint.errors import ConfigError
-from inferprint.records import Factor
+from inferprint.impacts import Factor
 
-__all__ = ["NAME", "UNIT", "carbon_intensity"]
+__all__ = ["BASIS", "NAME", "UNIT", "Located", "locate"]
 
 NAME = "grid_carbon_intensity"
 UNIT = "gCO2e/kWh"
+# What both tables count: gross emissions of what is generated in the place, averaged, with
+# those of building plants and of fuels. Sources: Ember's methodology (2024), which Our World in
+# Data follows; Google Cloud, "Carbon free energy for Google Cloud regions" (2024).
+BASIS = "average, location-based, life-cycle"
 _OWN_TABLES = Path(__file__).parent / "data"
 
 
-def carbon_intensity(location: str) -> Factor:
-    """The average carbon intensity of a location's grid, in gCO2e per kWh.
+# Whose regions they are, by the names that factors of providers go by.
+_COMPANIES = {"gcp": "google", "azure": "microsoft"}
+
+Found = TypeVar("Found")
+
+
+class Located(NamedTuple):
+    """What the tables have of a location.
+
+    Args:
+        intensity: carbon intensity of its grid.
+        country: ISO 3166-1 alpha-3 code of the country that it lies in.
+        provider: whose region it is, such as ``google``; empty for a country.
+    """
+
+    intensity: Factor
+    country: str
+    provider: str = ""
+
+
+def locate(location: str) -> Located:
+    """The average carbon intensity of a location's grid, in gCO2e per kWh, and where it lies.
 
     Args:
         location: an ISO 3166-1 country code of two or three letters, or a cloud region
             such as ``aws:eu-west-3``; a region's name alone where only one cloud has it.
 
     Returns:
-        The factor: its source, its year where the table says, and the region it holds for.
+        The intensity has its source, its year where the table says, and the region it holds for.
 
     Raises:
         ConfigError: no table has the location, or several clouds have the region.
@@ -42,16 +67,17 @@ def carbon_intensity(location: str) -> Factor:
     tables = _codecarbon_tables(location)
     version = metadata.version("codecarbon")
     countries = read_countries(tables, version)
-    return find(location, countries, _regions(tables, version, countries))
+    located = {code: Located(found, found.region) for code, found in countries.items()}
+    return find(location, located, _regions(tables, version, countries))
 
 
-def find(location: str, countries: Mapping[str, Factor], regions: Mapping[str, Factor]) -> Factor:
+def find(location: str, countries: Mapping[str, Found], regions: Mapping[str, Found]) -> Found:
     """Looks a location up in tables that have been read.
 
     Args:
-        location: as for ``carbon_intensity``.
-        countries: factors by upper-case country code, of both lengths.
-        regions: factors by lower-case ``provider:region``.
+        location: as for ``locate``.
+        countries: what is known by upper-case country code, of both lengths.
+        regions: what is known by lower-case ``provider:region``.
     """
     name = str(location).strip()
     if country := countries.get(name.upper()):
@@ -104,7 +130,7 @@ def read_countries(tables: Path, version: str) -> dict[str, Factor]:
     text = (tables / "private_infra" / "global_energy_mix.json").read_text("utf-8")
     # The table's one 0.0 is a gap: grids of hydropower alone have 20 to 24 in it.
     countries = {
-        code: Factor(NAME, row["carbon_intensity"], UNIT, source, code, row["year"])
+        code: Factor(NAME, row["carbon_intensity"], UNIT, source, code, row["year"], basis=BASIS)
         for code, row in json.loads(text).items()
         if row["carbon_intensity"]
     }
@@ -114,17 +140,24 @@ def read_countries(tables: Path, version: str) -> dict[str, Factor]:
     return countries
 
 
-def _regions(tables: Path, version: str, countries: Mapping[str, Factor]) -> dict[str, Factor]:
-    regions: dict[str, Factor] = {}
+def _regions(tables: Path, version: str, countries: Mapping[str, Factor]) -> dict[str, Located]:
+    regions: dict[str, Located] = {}
     for row in _rows(_OWN_TABLES / "cloud_regions.csv"):
         key = f"{row['provider']}:{row['region']}"
         if country := countries.get(row["country"]):
-            regions[key] = replace(country, source=f"{country.source}, country of {key}")
+            stands_in = replace(country, source=f"{country.source}, country of {key}")
+            regions[key] = _located(stands_in, row["country"], key)
     for row in _rows(tables / "cloud" / "impact.csv"):
         key = f"{row['provider']}:{row['region']}".lower()
         source = f"codecarbon {version} ({row['providerName']})"
-        regions[key] = Factor(NAME, float(row["impact"]), UNIT, source, key)
+        factor = Factor(NAME, float(row["impact"]), UNIT, source, key, basis=BASIS)
+        regions[key] = _located(factor, row["countryIsoCode"], key)
     return regions
+
+
+def _located(intensity: Factor, country: str, region: str) -> Located:
+    cloud = region.partition(":")[0]
+    return Located(intensity, country, _COMPANIES.get(cloud, cloud))
 
 
 def _rows(path: Path) -> Iterator[dict[str, str]]:

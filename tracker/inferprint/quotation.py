@@ -14,7 +14,8 @@ from inferprint.errors import ConfigError, TokenError
 from inferprint.footprint import footprint
 from inferprint.learning.record import Spread
 from inferprint.quote import Quote
-from inferprint.records import ComponentEnergy, Energy, IdlePolicyName, Range
+from inferprint.ranges import Range
+from inferprint.records import ComponentEnergy, Energy, IdlePolicyName
 from inferprint.settlement import itemised
 from inferprint.tokens import checked
 

@@ -5,16 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from inferprint.impacts import Carbon, Cost, Factor
+from inferprint.ranges import Range
 from inferprint.receipt import as_dict, as_json, energy_line, scaled
-from inferprint.records import (
-    Carbon,
-    Cost,
-    Energy,
-    Factor,
-    IdlePolicyName,
-    Provenance,
-    Range,
-)
+from inferprint.records import Energy, IdlePolicyName, Provenance
 
 
 @dataclass(frozen=True, slots=True)

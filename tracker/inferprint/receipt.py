@@ -2,21 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from inferprint.records import (
+from inferprint.impacts import (
     Carbon,
-    ComponentEnergy,
     Cost,
-    Energy,
     Factor,
+    Materials,
+    PrimaryEnergy,
+    Training,
+    Water,
+    sum_impacts,
+)
+from inferprint.ranges import sum_known
+from inferprint.records import (
+    ComponentEnergy,
+    Energy,
     IdlePolicyName,
     Outcome,
     Provenance,
-    Range,
     Tokens,
     WorkEnergy,
     weakest,
@@ -40,8 +47,8 @@ class Receipt:
         time_to_first_token_s: seconds to the first output token; None where none was told.
         tokens: as told.
         energy: itemised joules.
-        carbon, water, materials, primary_energy, cost: what the energy means; None while
-            the factors for it are not known.
+        carbon, water, materials, primary_energy, cost: what the energy, and the time reserved
+            on the hardware, mean; None while the factors for it are not known.
         idle_policy: who pays for idle energy.
         attribution_method: how the active energy of a window was shared.
         provenance: the weakest provenance among the components.
@@ -54,6 +61,10 @@ class Receipt:
         quote: what it was expected to use, if it was quoted before it ran.
         quote_error_ratio: its total energy over the middle of what was quoted; None while it
             is provisional, and where either is not known.
+        reserved_s: seconds of the machine, shared alike among the requests in flight; None:
+            not known.
+        training: its part of what training the model took, where the settings give that; it
+            is in no other figure.
     """
 
     request_id: str
@@ -69,9 +80,9 @@ class Receipt:
     attribution_method: str
     provenance: Provenance
     carbon: Carbon | None = None
-    water: Range | None = None
-    materials: Range | None = None
-    primary_energy: Range | None = None
+    water: Water | None = None
+    materials: Materials | None = None
+    primary_energy: PrimaryEnergy | None = None
     cost: Cost | None = None
     flags: frozenset[str] = frozenset()
     factors: tuple[Factor, ...] = ()
@@ -79,6 +90,8 @@ class Receipt:
     work: WorkEnergy | None = None
     quote: Quote | None = None
     quote_error_ratio: float | None = None
+    reserved_s: float | None = None
+    training: Training | None = None
 
     def with_children(self) -> Receipt:
         """The receipt of the whole workflow: this request and all that ran inside it.
@@ -93,11 +106,12 @@ class Receipt:
         return replace(
             self,
             energy=_sum_energy([member.energy for member in family]),
-            carbon=_sum_carbon([member.carbon for member in family]),
-            water=_sum_known(member.water for member in family),
-            materials=_sum_known(member.materials for member in family),
-            primary_energy=_sum_known(member.primary_energy for member in family),
-            cost=_sum_cost([member.cost for member in family]),
+            carbon=sum_impacts(member.carbon for member in family),
+            water=sum_impacts(member.water for member in family),
+            materials=sum_impacts(member.materials for member in family),
+            primary_energy=sum_impacts(member.primary_energy for member in family),
+            cost=sum_impacts(member.cost for member in family),
+            reserved_s=_sum_seconds([member.reserved_s for member in family]),
             provenance=weakest(member.provenance for member in family),
             flags=frozenset().union(*(member.flags for member in family)),
             children=(),
@@ -130,11 +144,11 @@ class Receipt:
 def _sum_energy(parts: Sequence[Energy]) -> Energy:
     names = dict.fromkeys(name for part in parts for name in part.by_component)
     return Energy(
-        active_j=_sum_known(part.active_j for part in parts),
-        idle_j=_sum_known(part.idle_j for part in parts),
-        standing_j=_sum_known(part.standing_j for part in parts),
-        overhead_j=_sum_known(part.overhead_j for part in parts),
-        total_j=_sum_known(part.total_j for part in parts),
+        active_j=sum_known(part.active_j for part in parts),
+        idle_j=sum_known(part.idle_j for part in parts),
+        standing_j=sum_known(part.standing_j for part in parts),
+        overhead_j=sum_known(part.overhead_j for part in parts),
+        total_j=sum_known(part.total_j for part in parts),
         by_component={
             name: _sum_component([p.by_component[name] for p in parts if name in p.by_component])
             for name in names
@@ -144,41 +158,17 @@ def _sum_energy(parts: Sequence[Energy]) -> Energy:
 
 def _sum_component(parts: Sequence[ComponentEnergy]) -> ComponentEnergy:
     return ComponentEnergy(
-        active_j=_sum_known(part.active_j for part in parts),
-        idle_j=_sum_known(part.idle_j for part in parts),
-        standing_j=_sum_known(part.standing_j for part in parts),
-        total_j=_sum_known(part.total_j for part in parts),
+        active_j=sum_known(part.active_j for part in parts),
+        idle_j=sum_known(part.idle_j for part in parts),
+        standing_j=sum_known(part.standing_j for part in parts),
+        total_j=sum_known(part.total_j for part in parts),
         provenance=weakest(part.provenance for part in parts),
     )
 
 
-def _sum_carbon(parts: Sequence[Carbon | None]) -> Carbon | None:
-    total = _sum_known(part and Range(part.low, part.mid, part.high) for part in parts)
-    if total is None:
-        return None
-    operational = _sum_known(part and part.operational_g for part in parts)
-    embodied = _sum_known(part and part.embodied_g for part in parts)
-    return Carbon(total.low, total.mid, total.high, operational, embodied)
-
-
-def _sum_cost(parts: Sequence[Cost | None]) -> Cost | None:
-    total = _sum_known(part and Range(part.low, part.mid, part.high) for part in parts)
-    currency = parts[0].currency if parts[0] is not None else ""
-    if total is None:
-        return None
-    electricity = _sum_known(part and part.electricity for part in parts)
-    hardware = _sum_known(part and part.hardware for part in parts)
-    return Cost(total.low, total.mid, total.high, currency, electricity, hardware)
-
-
-def _sum_known(ranges: Iterable[Range | None]) -> Range | None:
-    """The sum; None where one of them is not known."""
-    total: Range | None = None
-    for figure in ranges:
-        if figure is None:
-            return None
-        total = figure if total is None else total + figure
-    return total
+def _sum_seconds(parts: Sequence[float | None]) -> float | None:
+    known = [part for part in parts if part is not None]
+    return sum(known) if len(known) == len(parts) else None
 
 
 def as_dict(record: object) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal
 
+from inferprint.ranges import Range
+
 Component = Literal["gpu", "cpu", "dram"]
 Provenance = Literal["measured", "prorated", "modelled", "unknown"]
 Outcome = Literal["ok", "error", "cancelled"]
@@ -25,39 +27,6 @@ def weakest(provenances: Iterable[Provenance]) -> Provenance:
         if name in found:
             return name
     return "unknown"
-
-
-@dataclass(frozen=True, slots=True)
-class Range:
-    """A figure with the interval that it is expected to lie in.
-
-    A figure that is known exactly has ``low == mid == high``. ``float()`` gives ``mid``.
-    """
-
-    low: float
-    mid: float
-    high: float
-
-    @classmethod
-    def exactly(cls, value: float) -> Range:
-        """A figure that is known exactly."""
-        return Range(value, value, value)
-
-    @classmethod
-    def within(cls, mid: float, relative: float) -> Range:
-        """A figure with a relative half-width: 0.05 is ± 5 %."""
-        spread = abs(mid) * relative
-        return Range(mid - spread, mid, mid + spread)
-
-    def __float__(self) -> float:
-        return self.mid
-
-    def __add__(self, other: Range) -> Range:
-        return Range(self.low + other.low, self.mid + other.mid, self.high + other.high)
-
-    def __mul__(self, factor: float) -> Range:
-        low, high = sorted((self.low * factor, self.high * factor))
-        return Range(low, self.mid * factor, high)
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,44 +150,6 @@ class WorkEnergy:
     output_j: Range
     prompt_j_per_token: Range | None
     output_j_per_token: Range | None
-
-
-@dataclass(frozen=True, slots=True)
-class Carbon(Range):
-    """Grams of CO2 equivalent; as a Range, the sum of the parts that are known."""
-
-    operational_g: Range | None = None
-    embodied_g: Range | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Cost(Range):
-    """Money, in ``currency``; as a Range, the sum of the parts that are known."""
-
-    currency: str = ""
-    electricity: Range | None = None
-    hardware: Range | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Factor:
-    """A number that a figure was computed with, and where it comes from.
-
-    Args:
-        name: such as ``grid_carbon_intensity``.
-        value: in ``unit``.
-        unit: such as ``gCO2e/kWh``.
-        source: who published it, or ``config``.
-        region: what it holds for, such as ``FRA``; empty where that does not apply.
-        year: the year it holds for, where the source says.
-    """
-
-    name: str
-    value: float
-    unit: str
-    source: str
-    region: str = ""
-    year: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, NamedTuple
 from inferprint import flags
 from inferprint.attribution import Ledger
 from inferprint.footprint import footprint
+from inferprint.impacts import Factor
+from inferprint.ranges import Range
 from inferprint.receipt import Receipt
 from inferprint.records import (
     ComponentEnergy,
@@ -17,7 +19,6 @@ from inferprint.records import (
     Energy,
     IdlePolicyName,
     Provenance,
-    Range,
     Tokens,
     WorkEnergy,
     weakest,
@@ -53,6 +54,7 @@ class Settlement(NamedTuple):
         idle_policy: who pays for idle energy.
         method: how active energy was shared.
         children: the requests that ran inside it and were settled with it.
+        reserved_s: seconds of the machine, shared alike among those in flight; None: unknown.
     """
 
     parts: tuple[Part, ...]
@@ -60,6 +62,7 @@ class Settlement(NamedTuple):
     idle_policy: IdlePolicyName
     method: str
     children: tuple[Request, ...] = ()
+    reserved_s: float | None = None
 
 
 def settlement(account: Account, idle_policy: IdlePolicyName) -> Settlement:
@@ -71,7 +74,10 @@ def settlement(account: Account, idle_policy: IdlePolicyName) -> Settlement:
         for place, (ledger, stake) in enumerate(_stakes(account))
     )
     said = frozenset({flags.MISSING_READING}) if account.paid else frozenset()
-    return Settlement(parts, said, idle_policy, _method(account), tuple(account.children))
+    reserved_s = _reserved_s(account, ended_ns)
+    return Settlement(
+        parts, said, idle_policy, _method(account), tuple(account.children), reserved_s
+    )
 
 
 def _part(ledger: Ledger, stake: Stake, earned: Earned, duration_s: float) -> Part:
@@ -96,7 +102,12 @@ def provisional(account: Account, idle_policy: IdlePolicyName, until_ns: int) ->
         for ledger, stake in _stakes(account)
     )
     said = frozenset({flags.PROVISIONAL})
-    return Settlement(parts, said, idle_policy, _method(account))
+    reserved_s = _reserved_s(account, until_ns)
+    return Settlement(parts, said, idle_policy, _method(account), reserved_s=reserved_s)
+
+
+def _reserved_s(account: Account, until_ns: int) -> float | None:
+    return account.books.reserved_s(account, until_ns) if account.books is not None else None
 
 
 def _expected(ledger: Ledger, stake: Stake, started_ns: int, until_ns: int, sharers: int) -> Part:
@@ -119,7 +130,12 @@ def _stakes(account: Account) -> Sequence[tuple[Ledger, Stake]]:
 
 
 def receipt_of(
-    request: Request, settled: Settlement, started_at: datetime, duration_s: float, factors: Factors
+    request: Request,
+    settled: Settlement,
+    started_at: datetime,
+    duration_s: float,
+    factors: Factors,
+    intensity: Factor | None = None,
 ) -> Receipt:
     """The receipt of a request.
 
@@ -128,10 +144,12 @@ def receipt_of(
         settled: what the books said.
         started_at: wall time of its start.
         duration_s: from its start to its end, or to now.
-        factors: what energy means.
+        factors: what energy and time mean.
+        intensity: carbon intensity of the hours in which its energy was used; None: that of
+            the factors.
     """
     energy, provenance = itemised(settled.parts)
-    meaning = footprint(energy.total_j, factors)
+    meaning = footprint(energy.total_j, factors, reserved_s=settled.reserved_s, intensity=intensity)
     said = settled.said.union(meaning.flags, *(part.said for part in settled.parts))
     if request.tokens_unreadable:
         said |= {flags.TOKENS_UNREADABLE}
@@ -151,15 +169,20 @@ def receipt_of(
         attribution_method=settled.method,
         provenance=provenance,
         carbon=meaning.carbon,
+        water=meaning.water,
+        materials=meaning.materials,
+        primary_energy=meaning.primary_energy,
         cost=meaning.cost,
         flags=said,
-        factors=factors.as_tuple(),
+        factors=factors.as_tuple(intensity),
         children=tuple(child.receipt(timeout=0) for child in settled.children),
         work=_work(settled.parts, request.tokens),
         quote=request._quote,
         quote_error_ratio=(
             None if flags.PROVISIONAL in said else _error_ratio(energy.total_j, request._quote)
         ),
+        reserved_s=settled.reserved_s,
+        training=meaning.training,
     )
 
 

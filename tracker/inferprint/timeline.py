@@ -130,6 +130,10 @@ class Timeline:
             running += STEP[kind]
             if kind <= RESUME:
                 account.pooled = cpu_ns is None
+                account.came_at = share
+            elif account.came_at is not None:
+                account.reserved += share - account.came_at
+                account.came_at = None
             if account.pooled:
                 pooled += STEP[kind]
         self.state = State(at_ns, share, pool, quiet_ns, poolless_ns, running, pooled)

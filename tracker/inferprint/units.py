@@ -9,6 +9,10 @@ from __future__ import annotations
 JOULES_PER_KWH = 3_600_000.0
 JOULES_PER_WH = 3_600.0
 NS_PER_S = 1_000_000_000
+GRAMS_PER_KG = 1_000
+SECONDS_PER_HOUR = 3_600.0
+# The Julian year of astronomy, which the SI brochure counts durations in.
+SECONDS_PER_YEAR = 31_557_600.0
 MICROJOULES_PER_JOULE = 1_000_000
 MILLIJOULES_PER_JOULE = 1_000
 

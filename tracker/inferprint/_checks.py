@@ -1,0 +1,114 @@
+"""What a setting can be. Each check names the field, what was given and what would be right."""
+
+from __future__ import annotations
+
+import math
+import re
+import sys
+from typing import TYPE_CHECKING, get_args
+
+from inferprint.calibration import calibrations
+from inferprint.errors import ConfigError
+from inferprint.hardware import parse_hardware
+from inferprint.records import IdlePolicyName
+
+if TYPE_CHECKING:
+    from inferprint._config import Config
+
+__all__ = ["check"]
+
+_MOST = sys.float_info.max
+_LEAST = sys.float_info.min
+# Numbers, and what they lie between; those that may be None are not checked then.
+_LIMITS = {
+    "sample_interval_s": (0.01, 60.0),
+    "standing_horizon_s": (1.0, 31 * 86_400.0),
+    "carbon_intensity_g_per_kwh": (0.0, _MOST),
+    "pue": (1.0, _MOST),
+    "wue_l_per_kwh": (0.0, _MOST),
+    "electricity_price": (-_MOST, _MOST),
+    "hardware_lifetime_years": (_LEAST, _MOST),
+    "hardware_utilisation": (_LEAST, 1.0),
+    "hardware_price_per_hour": (0.0, _MOST),
+    "training_energy_kwh": (0.0, _MOST),
+    "training_carbon_kg": (0.0, _MOST),
+    "training_requests": (_LEAST, _MOST),
+    "gpu_idle_w": (0.0, _MOST),
+    "cpu_idle_w": (0.0, _MOST),
+}
+_REQUIRED = {"sample_interval_s", "standing_horizon_s"}
+_NAMES = ("sources", "exporters", "calibration", "hardware")
+_TEXTS = ("location", "factors_path", "powercap_root", "learned_path", "prometheus_host")
+_OPTIONAL = {"factors_path", "hardware", "learned_path", "location", "sources"}
+
+
+def check(config: Config) -> None:
+    """Refuses settings that can't be used.
+
+    Raises:
+        ConfigError: one can't; names the field and what would be right.
+    """
+    for name, (low, high) in _LIMITS.items():
+        value = getattr(config, name)
+        if not (value is None and name not in _REQUIRED) and (name, value) != ("pue", "upper"):
+            _number(name, value, low, high)
+    if config.idle_policy not in get_args(IdlePolicyName):
+        policies = " or ".join(map(repr, get_args(IdlePolicyName)))
+        raise ConfigError("idle_policy", config.idle_policy, policies)
+    priced = (config.electricity_price, config.hardware_price_per_hour, config.currency)
+    if any(value is not None for value in priced):
+        _currency(config.currency)
+    _training(config)
+    for name in _NAMES:
+        _tuple_of_names(config, name)
+    calibrations(config.calibration)
+    parse_hardware(config.hardware or ())
+    for name in _TEXTS:
+        _text(name, getattr(config, name))
+    _whole("prometheus_port", config.prometheus_port, low=0, high=65_535)
+    _whole("max_label_values", config.max_label_values, low=1, high=100_000)
+
+
+def _number(field_: str, value: object, low: float, high: float) -> None:
+    number = value if isinstance(value, int | float) and not isinstance(value, bool) else math.nan
+    if low <= number <= high:
+        return
+    limits = [f"at least {low:g}"] if low > _LEAST or low == 0 else []
+    limits += ["above 0"] if low == _LEAST else []
+    limits += [f"at most {high:g}"] if high < _MOST else []
+    raise ConfigError(field_, value, " ".join(["a finite number", " and ".join(limits)]).strip())
+
+
+def _whole(field_: str, value: object, low: int, high: int) -> None:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise ConfigError(field_, value, f"a whole number from {low} to {high}")
+
+
+def _training(config: Config) -> None:
+    spent = (config.training_energy_kwh, config.training_carbon_kg)
+    if (config.training_requests is None) != (spent == (None, None)):
+        expected = "set together with training_energy_kwh or training_carbon_kg, or none of them"
+        raise ConfigError("training_requests", config.training_requests, expected)
+
+
+def _currency(value: object) -> None:
+    if not (isinstance(value, str) and re.fullmatch("[A-Z]{3}", value)):
+        expected = "a three-letter ISO 4217 code such as 'EUR' wherever there is a price"
+        raise ConfigError("currency", value, expected)
+
+
+def _text(field_: str, value: object) -> None:
+    if value is None and field_ in _OPTIONAL:
+        return
+    if not isinstance(value, str) or not value.strip():
+        expected = "a text or None" if field_ in _OPTIONAL else "a text"
+        raise ConfigError(field_, value, expected)
+
+
+def _tuple_of_names(config: Config, name: str) -> None:
+    value = getattr(config, name)
+    if value is None and name in _OPTIONAL:
+        return
+    if not isinstance(value, tuple | list) or not all(isinstance(part, str) for part in value):
+        raise ConfigError(name, value, "a tuple of names, such as ('nvml', 'rapl')")
+    object.__setattr__(config, name, tuple(value))
