@@ -17,6 +17,7 @@ from inferprint.clock import Clock, SystemClock
 from inferprint.delivery import Exporter, Outbox, load_exporters
 from inferprint.errors import ConfigError, InferprintError, NotSettled
 from inferprint.factors import resolve
+from inferprint.intensity import Constant, Intensity
 from inferprint.receipt import Receipt
 from inferprint.records import Balance, Status
 from inferprint.request import NO_LABELS, Request, forget_current, own_labels
@@ -54,6 +55,7 @@ class Tracker:
         exporters: where receipts go, beside those that the settings name.
         clock: a clock that is moved by hand; then no thread runs, and ``sample`` is to be
             called. None: the system's clock and a thread.
+        intensity: the grid's carbon intensity over time; None: what the settings name.
 
     Raises:
         ConfigError: a setting is not usable, or the file at ``learned_path`` is not.
@@ -68,11 +70,13 @@ class Tracker:
         sources: Sequence[PowerSource] | None = None,
         exporters: Iterable[Exporter] = (),
         clock: Clock | None = None,
+        intensity: Intensity | None = None,
     ) -> None:
         if not isinstance(config, Config | None):
             raise ConfigError("config", config, "an inferprint.Config")
         self.config = config or Config()
         self._factors = resolve(self.config)
+        self.intensity: Intensity = intensity or Constant(self._factors.carbon_intensity)
         self.findings: Sequence[Finding] = ()
         self._given_exporters = _checked("exporters", exporters, Exporter, "name, start, export")
         self._exporters = [*load_exporters(self.config), *self._given_exporters]
@@ -93,7 +97,9 @@ class Tracker:
         # Imported here: half of the package's import time, and not of all its users.
         from inferprint.engine import Engine
 
-        self._engine: Engine = Engine(self.config, self._factors, self._clock, self._learned)
+        self._engine: Engine = Engine(
+            self.config, self._factors, self._clock, self._learned, self.intensity
+        )
         self._starting = threading.Lock()
         self._ready = threading.Event()
         self._setup_errors: list[InferprintError] = []

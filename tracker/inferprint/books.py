@@ -18,6 +18,7 @@ from inferprint.units import NS_PER_S
 from inferprint.windows import Window
 
 if TYPE_CHECKING:
+    from inferprint.intensity import Known
     from inferprint.learning.progress import Progress
     from inferprint.outlook import Outlook
 
@@ -57,6 +58,8 @@ class Account:
 
     # Its work, once it or another of its model has told of tokens.
     progress: Progress | None = None
+    # Carbon intensity of the hours in which its energy was used, where that changes.
+    intensity: Known | None = None
     # What was known when it started, if it is one of those that quotes learn from.
     outlook: Outlook | None = None
 
@@ -255,9 +258,16 @@ class Books:
         """What a request has at stake, by device."""
         return list(zip(self._in_order, account.stakes, strict=True))
 
+    def earned(self, account: Account) -> list[Earned]:
+        """What a request has earned from each device up to its last window's end."""
+        return [
+            account.paid.get(place) or ledger.earned(stake)
+            for place, (ledger, stake) in enumerate(self.stakes_of(account))
+        ]
+
     def earned_j(self, account: Account) -> float:
         """All that a request has earned up to the last windows' ends."""
-        return sum(sum(ledger.earned(stake)) for ledger, stake in self.stakes_of(account))
+        return sum(map(sum, self.earned(account)))
 
     def reserved_s(self, account: Account, until_ns: int) -> float | None:
         """Seconds of the machine that a request has reserved up to an instant, shared alike

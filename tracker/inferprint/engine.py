@@ -12,7 +12,9 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from datetime import UTC, datetime, timedelta
+from dataclasses import replace
+from datetime import UTC, datetime
+from functools import partial
 from itertools import count
 from typing import Any
 
@@ -22,9 +24,11 @@ from inferprint.attribution import Ledger
 from inferprint.books import Account, Books
 from inferprint.budget import Guard
 from inferprint.calibration import calibrations
-from inferprint.clock import Clock
+from inferprint.clock import Clock, wall_s
 from inferprint.delivery import Outbox
 from inferprint.factors import Factors, equipped
+from inferprint.hours import Hours
+from inferprint.intensity import Constant, Intensity, Known
 from inferprint.learning.hearing import Hearing
 from inferprint.ledgers import learned_of, ledger_of
 from inferprint.outlook import Outlook
@@ -62,6 +66,7 @@ class Engine:
         factors: what energy means.
         clock: what everything is stamped with.
         learned: what ``state`` gave before; None: nothing.
+        intensity: of the grid over time; None: that of the factors, at all times.
     """
 
     def __init__(
@@ -70,6 +75,7 @@ class Engine:
         factors: Factors,
         clock: Clock,
         learned: Mapping[str, Any] | None = None,
+        intensity: Intensity | None = None,
     ) -> None:
         self.lock = threading.Condition(threading.RLock())
         self.events: deque[Request] = deque()
@@ -92,6 +98,10 @@ class Engine:
         self._opened = False
         self._learned = Saved() if learned is None else from_plain(learned)
         self._hearing = Hearing(self._learned.paces)
+        changes = intensity is not None and not isinstance(intensity, Constant)
+        self._hours: Hours | None = None
+        if intensity is not None and changes:
+            self._hours = Hours(intensity, partial(wall_s, clock), clock.now_ns())
         self.quoting = Quoting(self._learned.records)
         # Requests that are settled and whose receipts are not with the outboxes yet.
         # Events drained, requests settled, and receipts with the outboxes, so far.
@@ -208,6 +218,8 @@ class Engine:
                     yield from self._draining(window.end_ns)
                 owners = self.books.ledgers[window.device_id].owners
                 yield from self.books.close(window, telling.cpu_clocks(owners))
+                if self._hours is not None and not self._closing:
+                    self._hours.note(window.end_ns, self.books)
                 settled = self._settle()
             if settled:
                 yield from self._hand_over(settled)
@@ -321,6 +333,8 @@ class Engine:
         self.in_flight[request.model] += 1
         if request._guard is not None:
             self._guarded[account] = request._guard
+        if self._hours is not None:
+            self._hours.start(account)
         cpu_ns = request._cpu_started_ns
         self.quoting.start(account, self.books)
         self.books.start(account, cpu_ns, telling.shared_clock(request, cpu_ns))
@@ -357,6 +371,9 @@ class Engine:
                 self.quoting.settle(
                     account, telling.told(request), request._most, request._outcome == "ok"
                 )
+            if self._hours is not None and account.ended_ns is not None:
+                earned = self.books.earned(account)
+                account.intensity = self._hours.end(account, account.ended_ns, earned)
             # Nothing may hold itself in a circle: requests are freed without the collector.
             request._parent = account.request = None
             settled.append(request)
@@ -384,8 +401,9 @@ class Engine:
         """The receipt of a settled request; made once, when it is first asked for."""
         if request._receipt is None:
             assert request._account is not None
-            said = settlement(request._account, self._config.idle_policy)
-            request._receipt = self._receipt(request, said)
+            account = request._account
+            said = settlement(account, self._config.idle_policy)
+            request._receipt = self._receipt(request, said, account.intensity)
         return request._receipt
 
     def estimate(self, request: Request) -> Receipt:
@@ -399,15 +417,26 @@ class Engine:
                 return self._receipt(request, nothing)
             until_ns = request._ended_ns if request._ended_ns >= 0 else self._clock.now_ns()
             said = provisional(request._account, self._config.idle_policy, until_ns)
-            return self._receipt(request, said)
+            return self._receipt(request, said, self._so_far(request._account, until_ns, said))
 
-    def _receipt(self, request: Request, said: Settlement) -> Receipt:
+    def _so_far(self, account: Account, until_ns: int, said: Settlement) -> Known | None:
+        if self._hours is None:
+            return None
+        return self._hours.so_far(account, until_ns, [part.earned for part in said.parts])
+
+    def _receipt(
+        self, request: Request, said: Settlement, intensity: Known | None = None
+    ) -> Receipt:
         now_ns = self._clock.now_ns()
         started_ns = request._started_ns if request._started_ns >= 0 else now_ns
         ended_ns = request._ended_ns if request._ended_ns >= 0 else now_ns
-        started_at = datetime.now(UTC) - timedelta(seconds=seconds(now_ns - started_ns))
+        started_at = datetime.fromtimestamp(wall_s(self._clock, started_ns), UTC)
         said = said._replace(said=said.said | self._said)
-        return receipt_of(request, said, started_at, seconds(ended_ns - started_ns), self.factors)
+        factors = self.factors
+        if intensity is not None:
+            said = said._replace(said=said.said | intensity.flags)
+            factors = replace(factors, carbon_intensity=intensity.factor)
+        return receipt_of(request, said, started_at, seconds(ended_ns - started_ns), factors)
 
 
 def _exhaust(work: Iterator[None]) -> None:

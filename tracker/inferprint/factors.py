@@ -52,14 +52,10 @@ class Factors:
     training: Training | None = None
     said: frozenset[str] = frozenset()
 
-    def as_tuple(self, intensity: Factor | None = None) -> tuple[Factor, ...]:
-        """The factors that are known, for a receipt.
-
-        Args:
-            intensity: the carbon intensity that it was computed with; None: the usual one.
-        """
+    def as_tuple(self) -> tuple[Factor, ...]:
+        """The factors that are known, for a receipt."""
         factors = (
-            intensity or self.carbon_intensity,
+            self.carbon_intensity,
             self.pue,
             self.wue_site,
             self.water_grid,

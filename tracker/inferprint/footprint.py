@@ -25,7 +25,6 @@ from inferprint.units import GRAMS_PER_KG, JOULES_PER_KWH
 
 if TYPE_CHECKING:
     from inferprint.factors import Factors
-    from inferprint.hardware import Hardware
 
 __all__ = ["Footprint", "footprint"]
 
@@ -54,11 +53,7 @@ class Footprint:
 
 
 def footprint(
-    energy_total: Range | None,
-    factors: Factors,
-    *,
-    reserved_s: float | None = None,
-    intensity: Factor | None = None,
+    energy_total: Range | None, factors: Factors, reserved_s: float | None = None
 ) -> Footprint:
     """The footprint of energy used and time reserved, with the ranges carried through.
 
@@ -67,18 +62,15 @@ def footprint(
         factors: what is known of grid, site, hardware and prices.
         reserved_s: seconds of the machine, shared alike among the requests in flight. None:
             not known.
-        intensity: carbon intensity of the hours in which the energy was used; None: that of
-            the factors.
     """
     if energy_total is None:
         return Footprint(training=factors.training)
     pue = factors.pue
     it_kwh = energy_total * (1.0 / JOULES_PER_KWH)
     site_kwh = it_kwh if pue is None else it_kwh * pue.range
-    grid = intensity or factors.carbon_intensity
     made = Footprint(
         _overhead(energy_total, pue),
-        _carbon(site_kwh, grid, factors.hardware, reserved_s),
+        _carbon(site_kwh, factors, reserved_s),
         _water(it_kwh, site_kwh, factors),
         _materials(site_kwh, factors, reserved_s),
         _primary_energy(site_kwh, factors, reserved_s),
@@ -113,11 +105,10 @@ def _overhead(energy_total: Range, pue: Factor | None) -> Range | None:
     return energy_total * Range(known.low - 1.0, known.mid - 1.0, known.high - 1.0)
 
 
-def _carbon(
-    site_kwh: Range, grid: Factor | None, hardware: Hardware, reserved_s: float | None
-) -> Carbon | None:
+def _carbon(site_kwh: Range, factors: Factors, reserved_s: float | None) -> Carbon | None:
+    grid = factors.carbon_intensity
     use = None if grid is None else site_kwh * grid.range
-    making = _reserved(hardware.carbon_g_per_s, reserved_s)
+    making = _reserved(factors.hardware.carbon_g_per_s, reserved_s)
     total = _sum(use, making)
     if total is None:
         return None

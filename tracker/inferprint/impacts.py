@@ -7,7 +7,7 @@ As a Range, each is the sum of the parts that are known; a part that is not know
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar, cast
 
 from inferprint.ranges import Range, sum_known
@@ -20,6 +20,7 @@ __all__ = [
     "PrimaryEnergy",
     "Training",
     "Water",
+    "mean_factor",
     "sum_impacts",
 ]
 
@@ -141,6 +142,43 @@ class Factor:
         low = self.value if self.low is None else self.low
         high = self.value if self.high is None else self.high
         return Range(low, self.value, high)
+
+
+def mean_factor(weighted: Iterable[tuple[Factor | None, float]]) -> Factor | None:
+    """The mean of factors of one kind, such as of a grid's carbon intensity in several hours.
+
+    Args:
+        weighted: each with its weight, 0 or more; those of weight 0 do not count.
+
+    Returns:
+        It names every source, and the year that all are of. None where one of them is not
+        known, where there are none, and where they count different things: their bases differ.
+    """
+    known = [(factor, weight) for factor, weight in weighted if weight > 0.0]
+    if not known or any(factor is None for factor, _ in known):
+        return None
+    factors = [factor for factor, _ in known if factor is not None]
+    first = factors[0]
+    if all(factor == first for factor in factors):
+        return first
+    if any((factor.basis, factor.unit) != (first.basis, first.unit) for factor in factors):
+        return None
+    whole = sum(weight for _, weight in known)
+    shares = [weight / whole for _, weight in known]
+    ranges = [factor.range for factor in factors]
+    return replace(
+        first,
+        value=sum(r.mid * share for r, share in zip(ranges, shares, strict=True)),
+        low=sum(r.low * share for r, share in zip(ranges, shares, strict=True)),
+        high=sum(r.high * share for r, share in zip(ranges, shares, strict=True)),
+        source=_joined(factor.source for factor in factors),
+        region=_joined(factor.region for factor in factors),
+        year=first.year if all(factor.year == first.year for factor in factors) else None,
+    )
+
+
+def _joined(texts: Iterable[str]) -> str:
+    return "; ".join(dict.fromkeys(one for text in texts for one in text.split("; ")))
 
 
 Impact = TypeVar("Impact", Carbon, Water, Materials, PrimaryEnergy, Cost)

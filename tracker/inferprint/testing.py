@@ -13,10 +13,12 @@ With them no thread runs and no time passes::
 
 from __future__ import annotations
 
+import time
 from collections.abc import Sequence
+from datetime import datetime
 
 from inferprint.records import Component, Device, Provenance, Reading
-from inferprint.units import NS_PER_S
+from inferprint.units import NS_PER_S, seconds
 
 __all__ = ["FakeClock", "FakeSource"]
 
@@ -26,14 +28,21 @@ class FakeClock:
 
     Args:
         start_s: seconds that it shows at first.
+        wall: the wall time that goes with them, and moves with the clock; None: that of now.
     """
 
-    def __init__(self, start_s: float = 0.0) -> None:
+    def __init__(self, start_s: float = 0.0, wall: datetime | None = None) -> None:
         self._now_ns = round(start_s * NS_PER_S)
+        began_s = time.time() if wall is None else wall.timestamp()
+        self._wall_from_s = began_s - seconds(self._now_ns)
 
     def now_ns(self) -> int:
         """Nanoseconds on this clock."""
         return self._now_ns
+
+    def wall_s(self) -> float:
+        """The wall time, Unix."""
+        return self._wall_from_s + seconds(self._now_ns)
 
     def advance(self, seconds: float) -> None:
         """Moves the clock forward.
