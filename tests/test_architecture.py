@@ -19,6 +19,7 @@ PURE = (
     "doubts",
     "footprint",
     "hardware",
+    "hours",
     "idle",
     "impacts",
     "learned",

@@ -188,10 +188,10 @@ def test_a_mean_lies_between_what_it_is_of(weighted: list[tuple[Factor, float]])
     assert mean is not None
     for end in ("low", "mid", "high"):
         values = [getattr(one.range, end) for one, _ in weighted]
-        tolerance = 1e-9 * max(values)
+        tolerance = 1e-9 * max(values) + 1e-300
         assert min(values) - tolerance <= getattr(mean.range, end) <= max(values) + tolerance
     ends = (mean.range.low, mean.range.mid, mean.range.high)
-    assert all(a <= b + 1e-9 * b for a, b in pairwise(ends))
+    assert all(a <= b + 1e-9 * b + 1e-300 for a, b in pairwise(ends))
 
 
 def test_different_bases_have_no_mean() -> None:
