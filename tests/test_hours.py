@@ -93,7 +93,7 @@ def test_what_was_used_at_night_counts_by_what_was_used_at_night() -> None:
 
 def test_standing_energy_has_the_intensity_of_the_quiet_time() -> None:
     """After a quiet night the first request of the day pays for night power."""
-    tracker, clock, source = tracker_at(0.0, "since_last")
+    tracker, clock, _ = tracker_at(0.0, "since_last")
     with tracker:
         for _ in range(12):
             clock.advance(1800.0)
@@ -136,7 +136,7 @@ def test_the_carbon_of_the_receipts_adds_up_to_that_of_the_meter(policy: str) ->
 
 def test_an_hour_that_is_not_known_makes_the_carbon_unknown() -> None:
     """A request into the next day: no figure is made up for the hours that nobody knows."""
-    tracker, clock, source = tracker_at(23.5, "in_flight")
+    tracker, clock, _ = tracker_at(23.5, "in_flight")
     with tracker:
         with tracker.request("m") as request:
             clock.advance(3600.0)

@@ -8,12 +8,13 @@ import os
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from inferprint._config import Config
 from inferprint.calibration import calibrations, check_devices
-from inferprint.clock import Clock, SystemClock
+from inferprint.clock import Clock, SystemClock, wall_s
 from inferprint.delivery import Exporter, Outbox, load_exporters
 from inferprint.errors import ConfigError, InferprintError, NotSettled
 from inferprint.factors import resolve
@@ -76,7 +77,10 @@ class Tracker:
             raise ConfigError("config", config, "an inferprint.Config")
         self.config = config or Config()
         self._factors = resolve(self.config)
-        self.intensity: Intensity = intensity or Constant(self._factors.carbon_intensity)
+        self._intensity: Intensity = intensity or Constant(self._factors.carbon_intensity)
+        if not isinstance(self._intensity, Constant):
+            # Where it is not known for an hour, no figure of the year takes its place.
+            self._factors = replace(self._factors, carbon_intensity=None)
         self.findings: Sequence[Finding] = ()
         self._given_exporters = _checked("exporters", exporters, Exporter, "name, start, export")
         self._exporters = [*load_exporters(self.config), *self._given_exporters]
@@ -98,7 +102,7 @@ class Tracker:
         from inferprint.engine import Engine
 
         self._engine: Engine = Engine(
-            self.config, self._factors, self._clock, self._learned, self.intensity
+            self.config, self._factors, self._clock, self._learned, self._intensity
         )
         self._starting = threading.Lock()
         self._ready = threading.Event()
@@ -113,8 +117,12 @@ class Tracker:
 
     @property
     def factors(self) -> Factors:
-        """What energy and time mean here: grid, site, hardware and prices."""
-        return self._engine.factors
+        """What energy and time mean here and now: grid, site, hardware and prices."""
+        factors = self._engine.factors
+        if isinstance(self._intensity, Constant):
+            return factors
+        now_s = wall_s(self._clock, self._clock.now_ns())
+        return replace(factors, carbon_intensity=self._intensity.over(now_s, now_s).factor)
 
     # ---- start and stop ------------------------------------------------------------------
 

@@ -5,9 +5,9 @@ from __future__ import annotations
 import inspect
 import math
 import warnings
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Literal, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn, TypeAlias
 
 from inferprint import flags
 from inferprint.errors import BudgetExceeded, BudgetWarning, ConfigError
@@ -133,8 +133,9 @@ class Guard:
     ) -> None:
         self.spent_j = 0.0
         self._budget, self._on_exceed, self._quote = budget, on_exceed, quote
+        self._uses = _uses(factors, quote)
         # Joules at each part of the budget; infinite where energy costs nothing.
-        self._limits_j = _limits_j(budget, factors)
+        self._limits_j = _limits_j(budget, self._uses)
         least = min(self._limits_j.items(), key=lambda item: item[1], default=(None, math.inf))
         self._first: BudgetPart | None = least[0]
         self._limit_j = least[1]
@@ -222,7 +223,7 @@ class Guard:
             self._budget,
             part,
             limit,
-            limit * joules / self._limit_j,
+            self._uses[part].at(joules),
             when,
             self._quote,
             request.estimate() if when == "during" else None,
@@ -256,18 +257,35 @@ def _dropped(answer: object) -> bool:
     return True
 
 
-def _limits_j(budget: Budget, factors: Factors) -> dict[BudgetPart, float]:
-    """The energy that uses up each part; parts that can't be told in joules are left out."""
+class _Use(NamedTuple):
+    """How a part of a budget is used up: by each joule, and by the hardware beside that."""
+
+    per_j: float
+    beside: float
+
+    def at(self, joules: float) -> float:
+        """What so much energy uses of it."""
+        return self.beside + self.per_j * joules
+
+
+def _uses(factors: Factors, quote: Quote | None) -> dict[BudgetPart, _Use]:
+    """How the parts are used up; those that can't be told are left out."""
     one_j = footprint(Range.exactly(1.0), factors)
-    limits: dict[BudgetPart, float] = {}
-    if budget.energy_j is not None:
-        limits["energy_j"] = budget.energy_j
-    if budget.carbon_g is not None and one_j.carbon is not None:
-        limits["carbon_g"] = _over(budget.carbon_g, one_j.carbon.mid)
-    if budget.cost is not None and one_j.cost is not None:
-        limits["cost"] = _over(budget.cost, one_j.cost.mid)
-    return limits
+    uses: dict[BudgetPart, _Use] = {"energy_j": _Use(1.0, 0.0)}
+    if one_j.carbon is not None and one_j.carbon.operational_g is not None:
+        making = quote.carbon.embodied_g if quote is not None and quote.carbon else None
+        uses["carbon_g"] = _Use(one_j.carbon.operational_g.mid, making.mid if making else 0.0)
+    if one_j.cost is not None and one_j.cost.electricity is not None:
+        machine = quote.cost.hardware if quote is not None and quote.cost else None
+        uses["cost"] = _Use(one_j.cost.electricity.mid, machine.mid if machine else 0.0)
+    return uses
 
 
-def _over(limit: float, per_j: float) -> float:
-    return limit / per_j if per_j > 0 else math.inf
+def _limits_j(budget: Budget, uses: Mapping[BudgetPart, _Use]) -> dict[BudgetPart, float]:
+    """The energy that uses up each part of a budget that can be told in joules."""
+    given = {part: getattr(budget, part) for part in uses}
+    return {
+        part: max(0.0, given[part] - use.beside) / use.per_j if use.per_j > 0 else math.inf
+        for part, use in uses.items()
+        if given[part] is not None
+    }

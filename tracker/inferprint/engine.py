@@ -12,7 +12,6 @@ import threading
 import time
 from collections import Counter, deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from itertools import count
@@ -432,11 +431,11 @@ class Engine:
         ended_ns = request._ended_ns if request._ended_ns >= 0 else now_ns
         started_at = datetime.fromtimestamp(wall_s(self._clock, started_ns), UTC)
         said = said._replace(said=said.said | self._said)
-        factors = self.factors
         if intensity is not None:
             said = said._replace(said=said.said | intensity.flags)
-            factors = replace(factors, carbon_intensity=intensity.factor)
-        return receipt_of(request, said, started_at, seconds(ended_ns - started_ns), factors)
+        duration_s = seconds(ended_ns - started_ns)
+        factor = None if intensity is None else intensity.factor
+        return receipt_of(request, said, started_at, duration_s, self.factors, factor)
 
 
 def _exhaust(work: Iterator[None]) -> None:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from dataclasses import dataclass, field, replace
+from typing import TYPE_CHECKING, NamedTuple
 
 from inferprint.errors import ConfigError
 from inferprint.flags import PUE_UPPER
@@ -19,7 +19,29 @@ if TYPE_CHECKING:
     from inferprint.grid import Located
     from inferprint.records import Device
 
-__all__ = ["Factors", "equipped", "resolve"]
+__all__ = ["Factors", "Rates", "equipped", "resolve"]
+
+
+class Rates(NamedTuple):
+    """What one joule that the devices' meters counted stands for; what is not known is None.
+
+    Args:
+        site_kwh: kWh that the site used for it; without its overhead where that is unknown.
+        overhead_j: joules of the site's overhead.
+        water_site_l: litres that the site evaporates.
+        water_grid_l: litres for making the electricity.
+        adpe_g: grams of antimony equivalent for making it.
+        primary_energy_megajoule: primary energy for making it.
+        price: money, in the factors' currency.
+    """
+
+    site_kwh: Range
+    overhead_j: Range | None
+    water_site_l: Range | None
+    water_grid_l: Range | None
+    adpe_g: Range | None
+    primary_energy_megajoule: Range | None
+    price: Range | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,6 +60,9 @@ class Factors:
         hardware: what each second of the machine stands for.
         training: what each request bears of its model's training.
         said: flags of every figure that is computed with the PUE.
+
+    Attributes:
+        rates: what one joule of the devices stands for.
     """
 
     carbon_intensity: Factor | None = None
@@ -51,11 +76,19 @@ class Factors:
     hardware: Hardware = NO_HARDWARE
     training: Training | None = None
     said: frozenset[str] = frozenset()
+    rates: Rates = field(init=False, repr=False, compare=False)
 
-    def as_tuple(self) -> tuple[Factor, ...]:
-        """The factors that are known, for a receipt."""
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "rates", _rates(self))
+
+    def as_tuple(self, intensity: Factor | None = None) -> tuple[Factor, ...]:
+        """The factors that are known, for a receipt.
+
+        Args:
+            intensity: the carbon intensity of its hours, where that changes.
+        """
         factors = (
-            self.carbon_intensity,
+            intensity or self.carbon_intensity,
             self.pue,
             self.wue_site,
             self.water_grid,
@@ -65,6 +98,25 @@ class Factors:
             *self.hardware.factors,
         )
         return tuple(factor for factor in factors if factor is not None)
+
+
+def _rates(factors: Factors) -> Rates:
+    one_kwh = 1.0 / JOULES_PER_KWH
+    pue = Range.exactly(1.0) if factors.pue is None else factors.pue.range
+    site_kwh = pue * one_kwh
+
+    def per_j(factor: Factor | None, kwh: Range, scale: float = 1.0) -> Range | None:
+        return None if factor is None else factor.range * kwh * scale
+
+    return Rates(
+        site_kwh,
+        None if factors.pue is None else Range(pue.low - 1.0, pue.mid - 1.0, pue.high - 1.0),
+        per_j(factors.wue_site, Range.exactly(one_kwh)),
+        per_j(factors.water_grid, site_kwh),
+        per_j(factors.adpe_grid, site_kwh, GRAMS_PER_KG),
+        per_j(factors.primary_energy_grid, site_kwh),
+        per_j(factors.electricity_price, site_kwh),
+    )
 
 
 def resolve(config: Config) -> Factors:
@@ -113,7 +165,7 @@ def equipped(factors: Factors, devices: Iterable[Device], config: Config) -> Fac
     named = parse_hardware(config.hardware or ())
     price = config.hardware_price_per_hour
     # Found hardware alone would make a carbon figure that leaves the electricity out.
-    found = gpus and factors.carbon_intensity is not None
+    found = gpus and (config.location or factors.carbon_intensity) is not None
     if not (found or named) and price is None:
         return factors
     tables = _tables(config)

@@ -21,10 +21,10 @@ from typing import TYPE_CHECKING
 from inferprint.flags import GRID_UNKNOWN, PUE_UNKNOWN
 from inferprint.impacts import Carbon, Cost, Factor, Materials, PrimaryEnergy, Training, Water
 from inferprint.ranges import Range
-from inferprint.units import GRAMS_PER_KG, JOULES_PER_KWH
 
 if TYPE_CHECKING:
     from inferprint.factors import Factors
+    from inferprint.hardware import Hardware
 
 __all__ = ["Footprint", "footprint"]
 
@@ -53,7 +53,10 @@ class Footprint:
 
 
 def footprint(
-    energy_total: Range | None, factors: Factors, reserved_s: float | None = None
+    energy_total: Range | None,
+    factors: Factors,
+    reserved_s: float | None = None,
+    intensity: Factor | None = None,
 ) -> Footprint:
     """The footprint of energy used and time reserved, with the ranges carried through.
 
@@ -62,101 +65,85 @@ def footprint(
         factors: what is known of grid, site, hardware and prices.
         reserved_s: seconds of the machine, shared alike among the requests in flight. None:
             not known.
+        intensity: carbon intensity of the hours in which it was used; None: the factors'.
     """
     if energy_total is None:
         return Footprint(training=factors.training)
-    pue = factors.pue
-    it_kwh = energy_total * (1.0 / JOULES_PER_KWH)
-    site_kwh = it_kwh if pue is None else it_kwh * pue.range
+    rates, hardware = factors.rates, factors.hardware
+    grid = intensity or factors.carbon_intensity
+    site_kwh = energy_total * rates.site_kwh
     made = Footprint(
-        _overhead(energy_total, pue),
-        _carbon(site_kwh, factors, reserved_s),
-        _water(it_kwh, site_kwh, factors),
-        _materials(site_kwh, factors, reserved_s),
-        _primary_energy(site_kwh, factors, reserved_s),
-        _cost(site_kwh, factors, reserved_s),
+        _times(rates.overhead_j, energy_total),
+        _carbon(None if grid is None else site_kwh * grid.range, reserved_s, hardware, grid),
+        _water(_times(rates.water_site_l, energy_total), _times(rates.water_grid_l, energy_total)),
+        _materials(_times(rates.adpe_g, energy_total), reserved_s, hardware),
+        _primary_energy(_times(rates.primary_energy_megajoule, energy_total), reserved_s, hardware),
+        _cost(_times(rates.price, energy_total), reserved_s, factors),
         factors.training,
     )
     said = _said(made, factors)
-    return replace(made, flags=frozenset(said)) if said else made
+    return replace(made, flags=said) if said else made
 
 
-def _said(made: Footprint, factors: Factors) -> set[str]:
+def _times(rate: Range | None, times: float | Range | None) -> Range | None:
+    return None if rate is None or times is None else rate * times
+
+
+def _carbon(
+    use: Range | None, reserved_s: float | None, hardware: Hardware, grid: Factor | None
+) -> Carbon | None:
+    making = _times(hardware.carbon_g_per_s, reserved_s)
+    total = _sum(use, making)
+    basis = "" if grid is None else grid.basis
+    return Carbon(*total, use, making, basis) if total is not None else None
+
+
+def _water(site: Range | None, grid: Range | None) -> Water | None:
+    total = _sum(site, grid)
+    return Water(*total, site, grid) if total is not None else None
+
+
+def _materials(
+    grid: Range | None, reserved_s: float | None, hardware: Hardware
+) -> Materials | None:
+    making = _times(hardware.adpe_g_per_s, reserved_s)
+    total = _sum(grid, making)
+    return Materials(*total, grid, making) if total is not None else None
+
+
+def _primary_energy(
+    grid: Range | None, reserved_s: float | None, hardware: Hardware
+) -> PrimaryEnergy | None:
+    making = _times(hardware.primary_energy_megajoule_per_s, reserved_s)
+    total = _sum(grid, making)
+    return PrimaryEnergy(*total, grid, making) if total is not None else None
+
+
+def _cost(electricity: Range | None, reserved_s: float | None, factors: Factors) -> Cost | None:
+    machine = _times(factors.hardware.price_per_s, reserved_s)
+    total = _sum(electricity, machine)
+    return Cost(*total, factors.currency, electricity, machine) if total is not None else None
+
+
+def _sum(one: Range | None, other: Range | None) -> tuple[float, float, float] | None:
+    """Low, middle and high of the sum of what is known; None: nothing is."""
+    if one is None or other is None:
+        known = other if one is None else one
+        return None if known is None else (known.low, known.mid, known.high)
+    return one.low + other.low, one.mid + other.mid, one.high + other.high
+
+
+def _said(made: Footprint, factors: Factors) -> frozenset[str]:
     """What a careful reader should know of these figures."""
     carbon, materials, primary = made.carbon, made.materials, made.primary_energy
-    said = set(factors.said)
-    if factors.pue is None and any(
-        figure is not None for figure in (carbon, made.water, materials, primary, made.cost)
-    ):
-        said.add(PUE_UNKNOWN)
+    said = factors.said
+    known = carbon or made.water or materials or primary or made.cost
+    if factors.pue is None and known is not None:
+        said |= {PUE_UNKNOWN}
     if (
         (carbon is not None and carbon.operational_g is None)
         or (materials is not None and materials.grid_g is None)
         or (primary is not None and primary.grid_megajoule is None)
     ):
-        said.add(GRID_UNKNOWN)
+        said |= {GRID_UNKNOWN}
     return said
-
-
-def _overhead(energy_total: Range, pue: Factor | None) -> Range | None:
-    if pue is None:
-        return None
-    known = pue.range
-    return energy_total * Range(known.low - 1.0, known.mid - 1.0, known.high - 1.0)
-
-
-def _carbon(site_kwh: Range, factors: Factors, reserved_s: float | None) -> Carbon | None:
-    grid = factors.carbon_intensity
-    use = None if grid is None else site_kwh * grid.range
-    making = _reserved(factors.hardware.carbon_g_per_s, reserved_s)
-    total = _sum(use, making)
-    if total is None:
-        return None
-    basis = grid.basis if grid is not None else ""
-    return Carbon(total.low, total.mid, total.high, use, making, basis)
-
-
-def _water(it_kwh: Range, site_kwh: Range, factors: Factors) -> Water | None:
-    site = None if factors.wue_site is None else it_kwh * factors.wue_site.range
-    grid = None if factors.water_grid is None else site_kwh * factors.water_grid.range
-    total = _sum(site, grid)
-    return None if total is None else Water(total.low, total.mid, total.high, site, grid)
-
-
-def _materials(site_kwh: Range, factors: Factors, reserved_s: float | None) -> Materials | None:
-    adpe = factors.adpe_grid
-    grid = None if adpe is None else site_kwh * adpe.range * GRAMS_PER_KG
-    making = _reserved(factors.hardware.adpe_g_per_s, reserved_s)
-    total = _sum(grid, making)
-    return None if total is None else Materials(total.low, total.mid, total.high, grid, making)
-
-
-def _primary_energy(
-    site_kwh: Range, factors: Factors, reserved_s: float | None
-) -> PrimaryEnergy | None:
-    factor = factors.primary_energy_grid
-    grid = None if factor is None else site_kwh * factor.range
-    making = _reserved(factors.hardware.primary_energy_megajoule_per_s, reserved_s)
-    total = _sum(grid, making)
-    return None if total is None else PrimaryEnergy(total.low, total.mid, total.high, grid, making)
-
-
-def _cost(site_kwh: Range, factors: Factors, reserved_s: float | None) -> Cost | None:
-    price = factors.electricity_price
-    electricity = None if price is None else site_kwh * price.range
-    hardware = _reserved(factors.hardware.price_per_s, reserved_s)
-    total = _sum(electricity, hardware)
-    if total is None:
-        return None
-    return Cost(total.low, total.mid, total.high, factors.currency, electricity, hardware)
-
-
-def _reserved(per_s: Range | None, reserved_s: float | None) -> Range | None:
-    return None if per_s is None or reserved_s is None else per_s * reserved_s
-
-
-def _sum(one: Range | None, other: Range | None) -> Range | None:
-    """The sum of what is known; None: nothing is."""
-    if one is None or other is None:
-        return other if one is None else one
-    return one + other

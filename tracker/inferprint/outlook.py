@@ -109,10 +109,17 @@ def model_outlook(pace: Pace, record: Record) -> ModelOutlook:
 
 
 class Expected(NamedTuple):
-    """What is expected of a request before its model's record is taken into account."""
+    """What is expected of a request before its model's record is taken into account.
+
+    Args:
+        duration_s: from its start to its end.
+        parts: what each device charges it.
+        share_s: integral of 1/n over it, n in flight.
+    """
 
     duration_s: float
     parts: tuple[Part, ...]
+    share_s: float
 
     @property
     def total_j(self) -> float:
@@ -156,7 +163,8 @@ class Outlook(NamedTuple):
             return None
         share_s = self.crowd.share_s(duration_s)
         work = Work(prompt, output, output * (prompt + output / 2))
-        return Expected(duration_s, tuple(d.part(model, work, share_s) for d in self.devices))
+        parts = tuple(device.part(model, work, share_s) for device in self.devices)
+        return Expected(duration_s, parts, share_s)
 
 
 NOTHING_KNOWN = Outlook()

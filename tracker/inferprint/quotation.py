@@ -110,12 +110,15 @@ def quote_of(
     energy, provenance = itemised(expected.parts)
     energy_spread, duration_spread = _spreads(outlook, request, known, expected)
     energy = _widened_energy(energy, energy_spread)
-    meaning = footprint(energy.total_j, factors)
+    meaning = footprint(energy.total_j, factors, expected.share_s)
     return replace(
         made,
         energy=replace(energy, overhead_j=meaning.overhead_j),
         duration_s=_widened(Range.exactly(expected.duration_s), duration_spread, 0.0),
         carbon=meaning.carbon,
+        water=meaning.water,
+        materials=meaning.materials,
+        primary_energy=meaning.primary_energy,
         cost=meaning.cost,
         provenance=provenance,
         flags=meaning.flags.union(*(part.said for part in expected.parts)),

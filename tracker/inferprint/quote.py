@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from inferprint.impacts import Carbon, Cost, Factor
+from inferprint.impacts import Carbon, Cost, Factor, Materials, PrimaryEnergy, Water
 from inferprint.ranges import Range
 from inferprint.receipt import as_dict, as_json, energy_line, scaled
 from inferprint.records import Energy, IdlePolicyName, Provenance
@@ -26,13 +26,14 @@ class Quote:
         in_flight: requests that were in flight when it was made.
         energy: itemised joules, as on the receipt.
         duration_s: from its start to its end; None: not known.
-        carbon, cost: what the energy means; None while the factors for it are not known.
+        carbon, water, materials, primary_energy, cost: what the energy, and the time reserved
+            on the hardware, mean; None while the factors for it are not known.
         idle_policy: who pays for idle energy.
         provenance: ``modelled``; ``unknown`` where nothing was learned yet of a device that
             it will use.
         reason: why its energy is not known; empty where it is.
         flags: what a careful reader should know, as on the receipt.
-        factors: every number that carbon and cost were computed with, and its source.
+        factors: every number that these were computed with, and its source.
     """
 
     model: str
@@ -50,6 +51,9 @@ class Quote:
     reason: str = ""
     flags: frozenset[str] = frozenset()
     factors: tuple[Factor, ...] = ()
+    water: Water | None = None
+    materials: Materials | None = None
+    primary_energy: PrimaryEnergy | None = None
 
     def to_dict(self) -> dict[str, Any]:
         """The quote as plain dicts, lists, strings and numbers; unknown is None."""

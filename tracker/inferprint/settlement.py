@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, NamedTuple
 from inferprint import flags
 from inferprint.attribution import Ledger
 from inferprint.footprint import footprint
+from inferprint.impacts import Factor
 from inferprint.ranges import Range
 from inferprint.receipt import Receipt
 from inferprint.records import (
@@ -134,6 +135,7 @@ def receipt_of(
     started_at: datetime,
     duration_s: float,
     factors: Factors,
+    intensity: Factor | None = None,
 ) -> Receipt:
     """The receipt of a request.
 
@@ -143,9 +145,10 @@ def receipt_of(
         started_at: wall time of its start.
         duration_s: from its start to its end, or to now.
         factors: what its energy and time mean.
+        intensity: carbon intensity of its hours; None: the factors'.
     """
     energy, provenance = itemised(settled.parts)
-    meaning = footprint(energy.total_j, factors, settled.reserved_s)
+    meaning = footprint(energy.total_j, factors, settled.reserved_s, intensity)
     said = settled.said.union(meaning.flags, *(part.said for part in settled.parts))
     if request.tokens_unreadable:
         said |= {flags.TOKENS_UNREADABLE}
@@ -170,7 +173,7 @@ def receipt_of(
         primary_energy=meaning.primary_energy,
         cost=meaning.cost,
         flags=said,
-        factors=factors.as_tuple(),
+        factors=factors.as_tuple(intensity),
         children=tuple(child.receipt(timeout=0) for child in settled.children),
         work=_work(settled.parts, request.tokens),
         quote=request._quote,
