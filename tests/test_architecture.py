@@ -16,6 +16,7 @@ EXPORTERS = REPO / "exporters" / "inferprint_exporters"
 PURE = (
     "attribution",
     "books",
+    "boundaries",
     "doubts",
     "footprint",
     "hardware",

@@ -7,6 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
+from inferprint.boundaries import Bounded, BoundaryName, FourParts, bounded, four_parts
 from inferprint.impacts import (
     Carbon,
     Cost,
@@ -117,6 +118,24 @@ class Receipt:
             children=(),
             work=None,
         )
+
+    def within(self, boundary: BoundaryName) -> Bounded:
+        """Its energy and carbon within a boundary, to compare with figures of others.
+
+        Args:
+            boundary: ``narrow`` (active accelerators), ``comprehensive`` (also host, idle and
+                overhead) or ``life_cycle`` (also making the hardware).
+
+        Raises:
+            ConfigError: there is no boundary of this name.
+        """
+        return bounded(self, boundary)
+
+    def four_parts(self) -> FourParts:
+        """Its energy in the four parts that Google publishes: accelerators, host, idle and
+        overhead.
+        """
+        return four_parts(self.energy)
 
     def to_dict(self) -> dict[str, Any]:
         """The receipt as plain dicts, lists, strings and numbers; unknown is None."""
