@@ -90,7 +90,7 @@ def test_factor_has_a_source_with_title_licence_and_address(factor: Row, sources
 def test_factor_has_the_fields_of_its_kind(factor: Row, sources: Row) -> None:
     """The fields are those that are read, an interval has two ends, the unit is the name's."""
     required = {"name", "region", "value", "unit", "year", "source"}
-    assert required <= set(factor) <= required | {"low", "high", "note"}
+    assert required <= set(factor) <= required | {"low", "high", "note", "basis"}
     assert ("low" in factor) == ("high" in factor)
     assert unit_fits(factor)
     assert isinstance(factor["year"], int)
