@@ -64,7 +64,7 @@ def test_a_factor_that_is_not_right_is_refused(
 ) -> None:
     """With the file, the factor, the field, and what would be right."""
     path = write(tmp_path, row(**changes))
-    with pytest.raises(ConfigError, match="factors.toml, factor 1") as caught:
+    with pytest.raises(ConfigError, match=r"factors\.toml, factor 1") as caught:
         load(path)
     assert said in str(caught.value)
 
@@ -90,13 +90,13 @@ def test_a_file_that_is_no_table_is_refused(tmp_path: Path, text: str) -> None:
     """The error names the setting and the file."""
     path = tmp_path / "broken.toml"
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(ConfigError, match="factors_path='.*broken.toml'"):
+    with pytest.raises(ConfigError, match=r"factors_path='.*broken\.toml'"):
         load(path)
 
 
 def test_a_file_that_is_not_there_is_refused() -> None:
     """At once, when the factors are resolved."""
-    with pytest.raises(ConfigError, match="factors_path='/nowhere/factors.toml'"):
+    with pytest.raises(ConfigError, match=r"factors_path='/nowhere/factors\.toml'"):
         resolve(Config(factors_path="/nowhere/factors.toml"))
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextvars
+
 import pytest
 
 from inferprint import Config, ConfigError, Device, Range, Tracker
@@ -105,14 +107,16 @@ def reserved(*seconds: tuple[float, float]) -> list[float | None]:
     source = FakeSource(clock, watts=100.0, idle_w=50.0)
     with Tracker(sources=[source], clock=clock) as tracker:
         requests = [tracker.request("m") for _ in seconds]
+        # Each in a context of its own: else the later ones are children of the first.
+        contexts = [contextvars.Context() for _ in seconds]
         instants = sorted({0.0, *(t for span in seconds for t in span)})
         for before, at in zip([0.0, *instants], instants, strict=False):
             clock.advance(at - before)
-            for request, (start, end) in zip(requests, seconds, strict=True):
+            for context, request, (start, end) in zip(contexts, requests, seconds, strict=True):
                 if at == start:
-                    request.__enter__()
+                    context.run(request.__enter__)
                 if at == end:
-                    request.__exit__(None, None, None)
+                    context.run(request.__exit__, None, None, None)
         tracker.flush()
         return [request.receipt().reserved_s for request in requests]
 
@@ -141,14 +145,39 @@ def test_a_child_reserves_the_time_that_its_parent_waits() -> None:
     assert receipt.with_children().reserved_s == pytest.approx(4.0)
 
 
+def test_a_rent_has_the_electricity_in_it() -> None:
+    """Two GPUs of a price list; no electricity is added, and a GPU of no list has no price."""
+    config = Config(location="USA", hardware_price_per_hour="rent")
+    gpus = [Device(f"gpu:{n}", "gpu", "NVIDIA H100 80GB HBM3") for n in range(2)]
+    listed = shipped().find("hardware_price", "gpu:H100")
+    factors = equipped(resolve(config), gpus, config)
+    assert listed is not None
+    assert factors.hardware.price_per_s is not None
+    assert factors.hardware.price_per_s.mid == pytest.approx(2 * listed.value / 3600)
+    assert (factors.electricity_price, factors.currency) == (None, "USD")
+    assert [one.region for one in factors.as_tuple() if one.name == "hardware_price"] == [
+        "gpu:H100=2"
+    ]
+    unlisted = [Device("gpu:0", "gpu", "NVIDIA L4")]
+    assert equipped(resolve(config), unlisted, config).hardware.price_per_s is None
+
+
+def test_of_a_gpu_without_its_own_the_rest_is_that_of_any() -> None:
+    """The antimony of an H200 is that of the tables' GPU, and its carbon its own."""
+    hardware = spread({"gpu:H200": 1.0}, shipped(), None, None, None)
+    by_name = {one.name: one.region for one in hardware.factors}
+    assert (by_name["embodied_carbon"], by_name["embodied_adpe"]) == ("gpu:H200", "gpu")
+
+
 def test_hardware_is_charged_by_the_time_reserved() -> None:
     """Half an hour of a machine at 8 EUR an hour; the electricity is not known, and flagged."""
     clock = FakeClock()
     config = Config(hardware_price_per_hour=8.0, currency="EUR", hardware=("gpu=1",))
-    source = FakeSource(clock, watts=100.0)
+    source = FakeSource(clock, watts=100.0, idle_w=100.0)
     with Tracker(config, sources=[source], clock=clock) as tracker:
         with tracker.request("m") as request:
             clock.advance(1800.0)
+            tracker.sample()
             estimate = request.estimate()
         tracker.flush()
         receipt = request.receipt()

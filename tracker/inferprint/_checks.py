@@ -36,6 +36,8 @@ _LIMITS = {
     "gpu_idle_w": (0.0, _MOST),
     "cpu_idle_w": (0.0, _MOST),
 }
+# A word that may stand for a number that is to be looked up.
+_WORDS = {"pue": "upper", "hardware_price_per_hour": "rent"}
 _REQUIRED = {"sample_interval_s", "standing_horizon_s"}
 _NAMES = ("sources", "exporters", "calibration", "hardware")
 _TEXTS = ("location", "factors_path", "powercap_root", "learned_path", "prometheus_host")
@@ -50,13 +52,14 @@ def check(config: Config) -> None:
     """
     for name, (low, high) in _LIMITS.items():
         value = getattr(config, name)
-        if not (value is None and name not in _REQUIRED) and (name, value) != ("pue", "upper"):
-            _number(name, value, low, high)
+        if (value is None and name not in _REQUIRED) or value == _WORDS.get(name, math.nan):
+            continue
+        _number(name, value, low, high)
     if config.idle_policy not in get_args(IdlePolicyName):
         policies = " or ".join(map(repr, get_args(IdlePolicyName)))
         raise ConfigError("idle_policy", config.idle_policy, policies)
     priced = (config.electricity_price, config.hardware_price_per_hour, config.currency)
-    if any(value is not None for value in priced):
+    if any(value not in (None, "rent") for value in priced):
         _currency(config.currency)
     _training(config)
     for name in _NAMES:

@@ -39,8 +39,8 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(part.strip() for part in text.split(",") if part.strip())
 
 
-def _number_or_upper(text: str) -> float | str:
-    return "upper" if text == "upper" else float(text)
+def _number_or(word: str) -> Callable[[str], float | str]:
+    return lambda text: word if text == word else float(text)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,7 +70,8 @@ class Config:
             None: the GPUs that are found, with a part of a server each.
         hardware_lifetime_years: years after which the hardware is replaced.
         hardware_utilisation: the part of its life in which it is used, above 0 to 1.
-        hardware_price_per_hour: money for an hour of the machine, in ``currency``.
+        hardware_price_per_hour: money for an hour of the machine, in ``currency``, without
+            electricity; ``rent``: by the tables' price lists of GPUs, with it.
         training_requests: how many requests the model's training is spread over; with
             ``training_energy_kwh`` and ``training_carbon_kg``, what it took. It is in no sum.
         gpu_idle_w: watts of one GPU with the model resident and no request. None: observed.
@@ -97,14 +98,16 @@ class Config:
     location: str | None = _setting("location", None, str)
     carbon_intensity_g_per_kwh: float | None = _setting("carbon_intensity_g_per_kwh", None, float)
     factors_path: str | None = _setting("factors_path", None, str)
-    pue: float | Literal["upper"] | None = _setting("pue", None, _number_or_upper)
+    pue: float | Literal["upper"] | None = _setting("pue", None, _number_or("upper"))
     wue_l_per_kwh: float | None = _setting("wue_l_per_kwh", None, float)
     electricity_price: float | None = _setting("electricity_price", None, float)
     currency: str | None = _setting("currency", None, str)
     hardware: tuple[str, ...] | None = _setting("hardware", None, _names)
     hardware_lifetime_years: float | None = _setting("hardware_lifetime_years", None, float)
     hardware_utilisation: float | None = _setting("hardware_utilisation", None, float)
-    hardware_price_per_hour: float | None = _setting("hardware_price_per_hour", None, float)
+    hardware_price_per_hour: float | Literal["rent"] | None = _setting(
+        "hardware_price_per_hour", None, _number_or("rent")
+    )
     training_energy_kwh: float | None = _setting("training_energy_kwh", None, float)
     training_carbon_kg: float | None = _setting("training_carbon_kg", None, float)
     training_requests: float | None = _setting("training_requests", None, float)

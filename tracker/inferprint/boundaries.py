@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from inferprint.receipt import Receipt
     from inferprint.records import Energy
 
-__all__ = ["Bounded", "BoundaryName", "FourParts", "Stage", "bounded", "four_parts", "stages"]
+__all__ = ["BoundaryName", "Bounded", "FourParts", "Stage", "bounded", "four_parts", "stages"]
 
 BoundaryName = Literal["narrow", "comprehensive", "life_cycle"]
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from inferprint.errors import ConfigError
 from inferprint.flags import PUE_UPPER
-from inferprint.hardware import NO_HARDWARE, Hardware, parse_hardware, pieces_of, spread
+from inferprint.hardware import NO_HARDWARE, Hardware, parse_hardware, pieces_of, rent, spread
 from inferprint.impacts import Factor, Training
 from inferprint.ranges import Range
 from inferprint.units import GRAMS_PER_KG, JOULES_PER_KWH
@@ -169,14 +169,20 @@ def equipped(factors: Factors, devices: Iterable[Device], config: Config) -> Fac
     if not (found or named) and price is None:
         return factors
     tables = _tables(config)
-    hardware = spread(
-        named or (pieces_of(gpus, tables) if found else {}),
-        tables,
-        _given("lifetime", config.hardware_lifetime_years, "year"),
-        _given("utilisation", config.hardware_utilisation, "ratio"),
-        _given("hardware_price", price, f"{config.currency}/h"),
-    )
-    return replace(factors, hardware=hardware)
+    pieces = named or (pieces_of(gpus, tables) if found or price == "rent" else {})
+    paid = _given("hardware_price", price, f"{config.currency}/h")
+    if price == "rent":
+        paid = rent(pieces, tables)
+        # The rent has the electricity in it already.
+        factors = replace(factors, electricity_price=None, currency=_money_of(paid))
+    years = _given("lifetime", config.hardware_lifetime_years, "year")
+    used = _given("utilisation", config.hardware_utilisation, "ratio")
+    made_of = pieces if found or named else {}
+    return replace(factors, hardware=spread(made_of, tables, years, used, paid))
+
+
+def _money_of(price: Factor | None) -> str:
+    return price.unit.partition("/")[0] if price is not None else ""
 
 
 def _tables(config: Config) -> Tables:
@@ -230,7 +236,7 @@ def _electricity_price(config: Config, tables: Tables | None, country: str) -> F
 
 def _currency(config: Config, price: Factor | None) -> str:
     if price is not None:
-        return price.unit.partition("/")[0]
+        return _money_of(price)
     return config.currency or "" if config.hardware_price_per_hour is not None else ""
 
 

@@ -20,17 +20,17 @@ from typing import NamedTuple, TypeVar
 from inferprint.errors import ConfigError
 from inferprint.impacts import Factor
 
-__all__ = ["BASIS", "NAME", "UNIT", "Located", "locate"]
+__all__ = ["LIFE_CYCLE", "NAME", "OPERATIONAL", "UNIT", "Located", "locate"]
 
 NAME = "grid_carbon_intensity"
 UNIT = "gCO2e/kWh"
-# What both tables count: gross emissions of what is generated in the place, averaged, with
-# those of building plants and of fuels. Sources: Ember's methodology (2024), which Our World in
-# Data follows; Google Cloud, "Carbon free energy for Google Cloud regions" (2024).
-BASIS = "average, location-based, life-cycle"
+# What the tables count. Our World in Data's chart is "Lifecycle carbon intensity of electricity
+# generation", with the building of plants and the making of fuels (Ember, methodology, 2024);
+# Google's are "average operational gross emissions per unit of energy from the grid"
+# (GoogleCloudPlatform/region-carbon-info, README).
+LIFE_CYCLE = "average, location-based, life-cycle"
+OPERATIONAL = "average, location-based, operational"
 _OWN_TABLES = Path(__file__).parent / "data"
-
-
 # Whose regions they are, by the names that factors of providers go by.
 _COMPANIES = {"gcp": "google", "azure": "microsoft"}
 
@@ -130,7 +130,9 @@ def read_countries(tables: Path, version: str) -> dict[str, Factor]:
     text = (tables / "private_infra" / "global_energy_mix.json").read_text("utf-8")
     # The table's one 0.0 is a gap: grids of hydropower alone have 20 to 24 in it.
     countries = {
-        code: Factor(NAME, row["carbon_intensity"], UNIT, source, code, row["year"], basis=BASIS)
+        code: Factor(
+            NAME, row["carbon_intensity"], UNIT, source, code, row["year"], basis=LIFE_CYCLE
+        )
         for code, row in json.loads(text).items()
         if row["carbon_intensity"]
     }
@@ -150,7 +152,7 @@ def _regions(tables: Path, version: str, countries: Mapping[str, Factor]) -> dic
     for row in _rows(tables / "cloud" / "impact.csv"):
         key = f"{row['provider']}:{row['region']}".lower()
         source = f"codecarbon {version} ({row['providerName']})"
-        factor = Factor(NAME, float(row["impact"]), UNIT, source, key, basis=BASIS)
+        factor = Factor(NAME, float(row["impact"]), UNIT, source, key, basis=OPERATIONAL)
         regions[key] = _located(factor, row["countryIsoCode"], key)
     return regions
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 from inferprint.errors import ConfigError
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from inferprint.factor_tables import Tables
     from inferprint.records import Device
 
-__all__ = ["NO_HARDWARE", "Hardware", "parse_hardware", "pieces_of", "spread"]
+__all__ = ["NO_HARDWARE", "Hardware", "parse_hardware", "pieces_of", "rent", "spread"]
 
 # A server of the tables carries so many GPUs: its share of each GPU that is seen.
 GPUS_A_SERVER = 8
@@ -111,23 +111,52 @@ def spread(
     spread_over = {piece: _used_s(piece, tables, lifetime_years, utilisation) for piece in pieces}
 
     def per_s(name: str, scale: float) -> Range | None:
-        parts: list[Range | None] = []
+        parts: list[Range] = []
+        by: list[Factor] = []
         for piece, count in pieces.items():
-            factor, over = tables.find(name, piece), spread_over[piece]
+            factor, over = _of_piece(name, piece, tables), spread_over[piece]
             if factor is None or over is None:
                 return None  # and never 0
-            used.update(dict.fromkeys((factor, *over[1])))
+            by += [factor, *over[1]]
             parts.append((factor.range * (count * scale)).over(over[0]))
+        used.update(dict.fromkeys(by))
         return sum_known(parts)
 
     carbon = per_s("embodied_carbon", GRAMS_PER_KG)
     adpe = per_s("embodied_adpe", GRAMS_PER_KG)
     primary_energy = per_s("embodied_primary_energy", 1.0)
-    price = None
-    if price_per_hour is not None:
-        price = price_per_hour.range * (1.0 / SECONDS_PER_HOUR)
-        used[price_per_hour] = None
-    return Hardware(carbon, adpe, primary_energy, price, tuple(used))
+    price = None if price_per_hour is None else price_per_hour.range * (1.0 / SECONDS_PER_HOUR)
+    by = (*used, price_per_hour) if price_per_hour is not None else tuple(used)
+    return Hardware(carbon, adpe, primary_energy, price, by)
+
+
+def _of_piece(name: str, piece: str, tables: Tables) -> Factor | None:
+    """An impact of a piece; of a GPU whose carbon alone is known, the rest is that of any."""
+    own = tables.find(name, piece)
+    if own is None and piece.lower().startswith("gpu:") and tables.find("embodied_carbon", piece):
+        return tables.find(name, "gpu")
+    return own
+
+
+def rent(pieces: Mapping[str, float], tables: Tables) -> Factor | None:
+    """What an hour of a machine's GPUs costs to rent by the lists of the tables, with host and
+    electricity in it; None: one of them is in no list, or they are in several currencies.
+    """
+    gpus = {piece: count for piece, count in pieces.items() if piece.lower().startswith("gpu")}
+    found = [(tables.find("hardware_price", piece), count) for piece, count in gpus.items()]
+    prices = [(factor, count) for factor, count in found if factor is not None]
+    total = sum_known(factor.range * count for factor, count in prices)
+    if total is None or len(prices) < len(gpus) or len({one.unit for one, _ in prices}) > 1:
+        return None
+    first = prices[0][0]
+    return replace(
+        first,
+        value=total.mid,
+        low=total.low,
+        high=total.high,
+        source="; ".join(dict.fromkeys(one.source for one, _ in prices)),
+        region=",".join(f"{piece}={count:g}" for piece, count in gpus.items()),
+    )
 
 
 def _used_s(

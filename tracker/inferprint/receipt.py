@@ -7,7 +7,7 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from inferprint.boundaries import Bounded, BoundaryName, FourParts, bounded, four_parts
+from inferprint.boundaries import BoundaryName, Bounded, FourParts, bounded, four_parts
 from inferprint.impacts import (
     Carbon,
     Cost,

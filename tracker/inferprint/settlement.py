@@ -103,6 +103,8 @@ def provisional(account: Account, idle_policy: IdlePolicyName, until_ns: int) ->
     )
     said = frozenset({flags.PROVISIONAL})
     reserved_s = _reserved_s(account, until_ns)
+    if reserved_s is None and account.books is not None:  # no window has closed since it started
+        reserved_s = seconds(until_ns - account.started_ns) / max(1, sharers)
     return Settlement(parts, said, idle_policy, _method(account), reserved_s=reserved_s)
 
 
