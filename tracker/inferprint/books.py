@@ -271,12 +271,10 @@ class Books:
 
     def reserved_s(self, account: Account, until_ns: int) -> float | None:
         """Seconds of the machine that a request has reserved up to an instant, shared alike
-        among those in flight; None where its end was told of no device.
+        among those in flight; None: no window has closed since it started.
         """
         if account.came_at is None:
             return account.reserved / (PARTS * NS_PER_S) if account.reserved else None
-        if account.settled:
-            return None
         state = self._timeline.state
         share = state.at(max(until_ns, state.at_ns)).share
         return (account.reserved + share - account.came_at) / (PARTS * NS_PER_S)
