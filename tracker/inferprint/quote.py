@@ -7,7 +7,8 @@ from typing import Any
 
 from inferprint.impacts import Carbon, Cost, Factor, Materials, PrimaryEnergy, Water
 from inferprint.ranges import Range
-from inferprint.receipt import as_dict, as_json, energy_line, scaled
+from inferprint.readable import CARBON, energy_line, figure
+from inferprint.receipt import as_dict, as_json
 from inferprint.records import Energy, IdlePolicyName, Provenance
 
 
@@ -73,13 +74,10 @@ class Quote:
         if self.reason:
             return f"{told} | energy unknown: {self.reason}"
         words = [told, energy_line(self.energy)]
-        total_j, seconds = self.energy.total_j, self.duration_s
-        if total_j is not None:
-            words.append(f"90 %: {scaled(total_j.low, 'J')} to {scaled(total_j.high, 'J')}")
-        if seconds is not None:
-            words.append(f"{seconds.mid:.2f} s")
+        if self.duration_s is not None:
+            words.append(figure(self.duration_s, "s"))
         if self.carbon is not None:
-            words.append(scaled(self.carbon.mid, "gCO2e"))
+            words.append(figure(self.carbon, CARBON))
         if self.cost is not None:
-            words.append(f"{self.cost.mid:.3g} {self.cost.currency}")
+            words.append(figure(self.cost, self.cost.currency))
         return " | ".join([*words, self.provenance, *sorted(self.flags)])
