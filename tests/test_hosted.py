@@ -14,9 +14,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from inferprint import ConfigError, Receipt, TokenError, flags
+from inferprint.clock import wall_s
 from inferprint.ranges import Range
 from inferprint.testing import FakeClock
-from inferprint.units import JOULES_PER_KWH
+from inferprint.units import JOULES_PER_KWH, NS_PER_S
 from inferprint_exporters.prometheus import PrometheusExporter
 from rig import Rig, by_hand, live
 from support import require_module, run_python
@@ -150,6 +151,7 @@ def test_it_has_the_shape_of_any_receipt(rig: Rig) -> None:
     assert (made.tokens.input, made.tokens.output, made.duration_s) == (20, 400, 10.0)
     assert made.energy.active_j is made.energy.idle_j is made.energy.standing_j is None
     assert made.energy.by_component == {}
+    assert made.started_at.timestamp() == pytest.approx(wall_s(rig.clock, -10 * NS_PER_S))
     assert made.cost is made.work is made.quote is made.reserved_s is made.time_to_first_token_s
     assert made.cost is None
     assert made.water is not None
@@ -221,7 +223,7 @@ def test_what_is_not_known_never_raises(rig: Rig, call: dict[str, Any], reason: 
     assert made.factors == ()
 
 
-@pytest.mark.parametrize("latency_s", [0.0, -1.0, math.nan, math.inf, None, "1", True])
+@pytest.mark.parametrize("latency_s", [0.0, -1.0, 1e9, math.nan, math.inf, None, "1", True])
 def test_a_latency_that_is_none_is_refused(rig: Rig, latency_s: Any) -> None:
     """It is the caller's own measurement: the error names it."""
     with pytest.raises(ConfigError, match="latency_s"):

@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
@@ -357,14 +358,15 @@ class Tracker:
 
         Raises:
             MissingExtra: EcoLogits is not installed.
-            ConfigError: a count is not one, the latency is not a finite number above 0, or the
-                labels are no mapping.
+            ConfigError: a count is not one, the latency is not above 0 and at most 31 days, or
+                the labels are no mapping.
         """
         from inferprint.integrations.ecologits import Call, receipt_of
 
         told = Tokens(input_tokens, None, output_tokens)
         call = Call(str(provider), str(model), told, latency_s, location, dict(own_labels(labels)))
-        receipt = receipt_of(call, self.new_id(), self.config.idle_policy)
+        started_at = datetime.fromtimestamp(wall_s(self._clock, self.now_ns()) - latency_s, UTC)
+        receipt = receipt_of(call, self.new_id(), started_at, self.config.idle_policy)
         self.revive()
         if self.tell is not _ignore:
             self._engine.made.append(receipt)

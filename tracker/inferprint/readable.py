@@ -226,12 +226,11 @@ def _energy_known(record: Receipt | Quote) -> str:
 
 
 def _other_impacts(record: Receipt | Quote) -> list[tuple[str, str]]:
-    water, materials = getattr(record, "water", None), getattr(record, "materials", None)
-    primary, cost = getattr(record, "primary_energy", None), record.cost
+    primary, cost = record.primary_energy, record.cost
     joules = None if primary is None else primary * float(JOULES_PER_MEGAJOULE)
     return [
-        ("water", figure(water, "L", interval=True)),
-        ("materials", figure(materials, MATERIALS, interval=True)),
+        ("water", figure(record.water, "L", interval=True)),
+        ("materials", figure(record.materials, MATERIALS, interval=True)),
         ("primary energy", figure(joules, "J", interval=True)),
         ("cost", figure(cost, cost.currency if cost is not None else "", interval=True)),
     ]

@@ -18,10 +18,9 @@ from __future__ import annotations
 import difflib
 import functools
 import logging
-import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime
 from typing import Any, NamedTuple
 
 from inferprint import flags
@@ -37,6 +36,8 @@ from inferprint.units import GRAMS_PER_KG, JOULES_PER_KWH, JOULES_PER_MEGAJOULE
 __all__ = ["BASIS", "Call", "receipt_of"]
 
 METHOD = "ecologits"
+# A month: no call takes so long.
+LONGEST_S = 31 * 86_400.0
 # Yearly averages of a country's grid, as its documentation has it.
 BASIS = "average, location-based"
 LICENCE = "MPL-2.0"
@@ -54,7 +55,7 @@ class Call:
     """A call to a model that runs elsewhere; arguments as for ``Tracker.hosted``.
 
     Raises:
-        ConfigError: a count is not one; the latency is not a finite number above 0.
+        ConfigError: a count is not one; the latency is none that a call can have.
     """
 
     provider: str
@@ -68,20 +69,23 @@ class Call:
         checked_tokens(self.tokens)
         latency = self.latency_s
         number = isinstance(latency, int | float) and not isinstance(latency, bool)
-        if not (number and 0.0 < latency < math.inf):
-            raise ConfigError("latency_s", latency, "a finite number of seconds above 0")
+        if not (number and 0.0 < latency <= LONGEST_S):
+            raise ConfigError("latency_s", latency, f"seconds above 0, {LONGEST_S:.0f} at most")
 
 
 class _Unknown(Exception):
     """Why there is no estimate."""
 
 
-def receipt_of(call: Call, request_id: str, idle_policy: IdlePolicyName) -> Receipt:
+def receipt_of(
+    call: Call, request_id: str, started_at: datetime, idle_policy: IdlePolicyName
+) -> Receipt:
     """The receipt of a call; with figures of None, and the reason, where EcoLogits has none.
 
     Args:
         call: what is known of it.
         request_id: unique.
+        started_at: wall time of its start.
         idle_policy: as configured; of an estimate it decides nothing.
 
     Raises:
@@ -99,7 +103,7 @@ def receipt_of(call: Call, request_id: str, idle_policy: IdlePolicyName) -> Rece
         model=call.model,
         labels=call.labels,
         outcome="ok",
-        started_at=datetime.now(UTC) - timedelta(seconds=call.latency_s),
+        started_at=started_at,
         duration_s=float(call.latency_s),
         time_to_first_token_s=None,
         tokens=call.tokens,
