@@ -13,7 +13,6 @@ from inferprint import flags
 from inferprint.errors import BudgetExceeded, BudgetWarning, ConfigError
 from inferprint.footprint import footprint
 from inferprint.ranges import Range
-from inferprint.readable import CARBON, figure
 
 if TYPE_CHECKING:
     from inferprint.factors import Factors
@@ -92,6 +91,8 @@ class Excess:
         )
 
     def _figure(self, value: float) -> str:
+        from inferprint.readable import CARBON, figure  # for people alone
+
         units = {"energy_j": "J", "carbon_g": CARBON, "cost": self.currency}
         return figure(value, units[self.part])
 

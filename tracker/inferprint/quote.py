@@ -7,7 +7,6 @@ from typing import Any
 
 from inferprint.impacts import Carbon, Cost, Factor, Materials, PrimaryEnergy, Water
 from inferprint.ranges import Range
-from inferprint.readable import CARBON, energy_line, figure
 from inferprint.receipt import as_dict, as_json
 from inferprint.records import Energy, IdlePolicyName, Provenance
 
@@ -66,6 +65,9 @@ class Quote:
 
     def __str__(self) -> str:
         """One line for people."""
+        # Imported here: figures for people are not made on a request's path.
+        from inferprint.readable import CARBON, energy_line, figure
+
         model = " ".join(self.model.split())
         out = "?" if self.output_tokens is None else f"{self.output_tokens:.0f}"
         told = f"quote {model} in {self.input_tokens} out {out}"

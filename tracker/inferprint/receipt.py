@@ -19,7 +19,6 @@ from inferprint.impacts import (
     sum_impacts,
 )
 from inferprint.ranges import sum_known
-from inferprint.readable import CARBON, energy_line, figure
 from inferprint.records import (
     ComponentEnergy,
     Energy,
@@ -150,6 +149,9 @@ class Receipt:
 
     def __str__(self) -> str:
         """One line for people."""
+        # Imported here: figures for people are not made on a request's path.
+        from inferprint.readable import CARBON, energy_line, figure
+
         model = " ".join(self.model.split())  # a name with line breaks could forge lines of a log
         words = [self.request_id, model, self.outcome or "running", figure(self.duration_s, "s")]
         told = self.tokens
