@@ -38,6 +38,7 @@ PURE = (
     "quote",
     "quoting",
     "ranges",
+    "readable",
     "scatter",
     "settlement",
     "splitting",
@@ -53,7 +54,7 @@ PURE = (
     "windows",
 )
 IMPURE = {"logging", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}
-HEAVY = {"codecarbon", "numpy", "pandas", "pydantic", "requests", "torch"}
+HEAVY = {"codecarbon", "ecologits", "numpy", "pandas", "pydantic", "requests", "torch"}
 ALLOWED_SLOWDOWN_S = 0.030
 """What `import inferprint` may take on top of `import prometheus_client`."""
 

@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
@@ -20,7 +21,7 @@ from inferprint.errors import ConfigError, InferprintError, NotSettled
 from inferprint.factors import resolve
 from inferprint.intensity import Constant, Intensity
 from inferprint.receipt import Receipt
-from inferprint.records import Balance, Status
+from inferprint.records import Balance, Status, Tokens
 from inferprint.request import NO_LABELS, Request, forget_current, own_labels
 from inferprint.sources import PowerSource
 from inferprint.threads import renew_threads
@@ -324,6 +325,52 @@ class Tracker:
         """A decorator like ``inferprint.track``, for this tracker."""
         planning = Planning(budget, on_exceed, expects)
         return decorator(lambda: self, model, tokens, labels, planning)
+
+    def hosted(
+        self,
+        *,
+        provider: str,
+        model: str,
+        output_tokens: int | None,
+        latency_s: float,
+        input_tokens: int | None = None,
+        location: str | None = None,
+        labels: Mapping[str, str] = NO_LABELS,
+    ) -> Receipt:
+        """The receipt of a call to a model that runs elsewhere, as EcoLogits estimates it.
+
+        It goes to the exporters like any other, without waiting for them, and is flagged
+        ``hosted``; it is in no balance, and in no total of what was measured.
+
+        Args:
+            provider: who serves it, as EcoLogits names it, such as ``openai`` or ``mistralai``.
+            model: the model's name, as the provider's API takes it.
+            output_tokens: as the reply told; None: it did not.
+            latency_s: seconds from the call to the end of its reply.
+            input_tokens: as the reply told; on the receipt, and in no figure of EcoLogits.
+            location: a country or a cloud region that it ran in. None: where EcoLogits takes
+                the provider to be.
+            labels: what else to tell it by; on the receipt, not in metrics.
+
+        Returns:
+            The receipt; where the provider, the model or the location is not known, its figures
+            are None and its ``reason`` says why: a name never makes this raise.
+
+        Raises:
+            MissingExtra: EcoLogits is not installed.
+            ConfigError: a count is not one, the latency is not above 0 and at most 31 days, or
+                the labels are no mapping.
+        """
+        from inferprint.integrations.ecologits import Call, receipt_of
+
+        told = Tokens(input_tokens, None, output_tokens)
+        call = Call(str(provider), str(model), told, latency_s, location, dict(own_labels(labels)))
+        started_at = datetime.fromtimestamp(wall_s(self._clock, self.now_ns()) - latency_s, UTC)
+        receipt = receipt_of(call, self.new_id(), started_at, self.config.idle_policy)
+        self.revive()
+        if self.tell is not _ignore:
+            self._engine.made.append(receipt)
+        return receipt
 
     def new_id(self) -> str:
         """A request id that no process has given before."""

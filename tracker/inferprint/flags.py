@@ -16,6 +16,9 @@ PUE_UPPER = "pue_upper"
 GRID_UNKNOWN = "grid_unknown"
 OVER_BUDGET = "over_budget"
 BUDGET_UNCHECKED = "budget_unchecked"
+HOSTED = "hosted"
+MODEL_UNDISCLOSED = "model_undisclosed"
+MODEL_MULTIMODAL = "model_multimodal"
 
 MEANING: dict[str, str] = {
     IDLE_UNKNOWN: (
@@ -40,5 +43,10 @@ MEANING: dict[str, str] = {
         "carbon, materials or primary energy is of making the hardware alone, without the "
         "electricity: nothing is known of the grid"
     ),
+    HOSTED: "a call to a model that runs elsewhere: an estimate, in no total of what was measured",
+    MODEL_UNDISCLOSED: (
+        "the maker has not said how large the model is: the estimate is from a guess of its size"
+    ),
+    MODEL_MULTIMODAL: "the model takes more than text, and the estimate is for text alone",
     PUE_UPPER: "the site's overhead is an upper bound for its area, not a figure of the site",
 }
