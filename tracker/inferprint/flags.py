@@ -14,6 +14,7 @@ PROVISIONAL = "provisional"
 PUE_UNKNOWN = "pue_unknown"
 PUE_UPPER = "pue_upper"
 GRID_UNKNOWN = "grid_unknown"
+INTENSITY_STALE = "intensity_stale"
 OVER_BUDGET = "over_budget"
 BUDGET_UNCHECKED = "budget_unchecked"
 
@@ -39,6 +40,10 @@ MEANING: dict[str, str] = {
     GRID_UNKNOWN: (
         "carbon, materials or primary energy is of making the hardware alone, without the "
         "electricity: nothing is known of the grid"
+    ),
+    INTENSITY_STALE: (
+        "no newer carbon intensity of the grid was to be had for its time: the latest one stands "
+        "for it, or none where that is more than a day too old"
     ),
     PUE_UPPER: "the site's overhead is an upper bound for its area, not a figure of the site",
 }
