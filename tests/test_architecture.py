@@ -23,6 +23,8 @@ PURE = (
     "hours",
     "idle",
     "impacts",
+    "intensity.known",
+    "intensity.series",
     "learned",
     "learning.crowd",
     "learning.errors",

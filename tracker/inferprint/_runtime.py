@@ -19,7 +19,7 @@ from inferprint.clock import Clock, SystemClock, wall_s
 from inferprint.delivery import Exporter, Outbox, load_exporters
 from inferprint.errors import ConfigError, InferprintError, NotSettled
 from inferprint.factors import resolve
-from inferprint.intensity import Constant, Intensity
+from inferprint.intensity import Constant, Intensity, open_intensity
 from inferprint.receipt import Receipt
 from inferprint.records import Balance, Status, Tokens
 from inferprint.request import NO_LABELS, Request, forget_current, own_labels
@@ -78,10 +78,10 @@ class Tracker:
             raise ConfigError("config", config, "an inferprint.Config")
         self.config = config or Config()
         self._factors = resolve(self.config)
-        self._intensity: Intensity = intensity or Constant(self._factors.carbon_intensity)
-        if not isinstance(self._intensity, Constant):
-            # Where it is not known for an hour, no figure of the year takes its place.
-            self._factors = replace(self._factors, carbon_intensity=None)
+        self._intensity = intensity or open_intensity(self.config, self._factors.carbon_intensity)
+        # Where it changes and is not known for an hour, no figure of the year takes its place.
+        always = self._intensity.over(0, 0).factor if self._is_constant else None
+        self._factors = replace(self._factors, carbon_intensity=always)
         self.findings: Sequence[Finding] = ()
         self._given_exporters = _checked("exporters", exporters, Exporter, "name, start, export")
         self._exporters = [*load_exporters(self.config), *self._given_exporters]
@@ -117,10 +117,14 @@ class Tracker:
         self.reads_cpu = False
 
     @property
+    def _is_constant(self) -> bool:
+        return isinstance(self._intensity, Constant)
+
+    @property
     def factors(self) -> Factors:
         """What energy and time mean here and now: grid, site, hardware and prices."""
         factors = self._engine.factors
-        if isinstance(self._intensity, Constant):
+        if self._is_constant:
             return factors
         now_s = wall_s(self._clock, self._clock.now_ns())
         return replace(factors, carbon_intensity=self._intensity.over(now_s, now_s).factor)
@@ -173,6 +177,7 @@ class Tracker:
         self.tell = self.told = _ignore
         for outbox in engine.outboxes:
             outbox.close()
+        self._intensity.close()
         _known.discard(self)
 
     def __enter__(self) -> Tracker:
@@ -213,6 +218,7 @@ class Tracker:
         corrected = calibrations(self.config.calibration)
         self._attempt("calibration", partial(check_devices, corrected, engine.books.ledgers))
         self.reads_cpu = engine.reads_cpu
+        self._attempt("carbon_intensity_source", self._intensity.start)
         for exporter in self._exporters:
             self._attempt(f"exporter {exporter.name}", partial(self._add, exporter))
         self._ready.set()
