@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from inferprint.errors import ConfigError
 from inferprint.flags import INTENSITY_STALE
-from inferprint.impacts import Factor
-from inferprint.intensity.series import STALE_AFTER_S, UNKNOWN_AFTER_S, Series, Slot, mean
+from inferprint.impacts import Factor, mean_factor
+from inferprint.intensity.series import STALE_AFTER_S, UNKNOWN_AFTER_S, Series, Slot
 
 STALE = frozenset({INTENSITY_STALE})
 HOUR = 3600.0
@@ -123,7 +123,8 @@ def test_a_mean_names_each_of_its_sources() -> None:
         (1.0, replace(factor(2), source="estimated", year=2025)),
         (2.0, replace(factor(3), source="measured", year=2025)),
     ]
-    got = mean(parts)
+    got = mean_factor((one, weight) for weight, one in parts)
+    assert got is not None
     assert (got.value, got.source, got.year) == (2.25, "measured; estimated", None)
 
 

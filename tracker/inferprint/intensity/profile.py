@@ -10,10 +10,9 @@ from pathlib import Path
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from inferprint.errors import ConfigError
-from inferprint.impacts import Factor
+from inferprint.impacts import Factor, mean_factor
 from inferprint.intensity.known import Known
 from inferprint.intensity.naming import SETTING
-from inferprint.intensity.series import mean
 from inferprint.intensity.tables import Table, described, read_table, valued
 from inferprint.units import SECONDS_PER_HOUR
 
@@ -51,7 +50,7 @@ class Profile:
             return _NOTHING
         if len(parts) == 1:
             return parts[0][1]
-        return Known(mean([(s, known.factor) for s, known in parts if known.factor is not None]))
+        return Known(mean_factor((known.factor, s) for s, known in parts))
 
     def start(self) -> None:
         """There is nothing to fetch."""

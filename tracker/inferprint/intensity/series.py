@@ -10,15 +10,14 @@ from __future__ import annotations
 import math
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import NamedTuple
 
 from inferprint.errors import ConfigError
 from inferprint.flags import INTENSITY_STALE
-from inferprint.impacts import Factor
+from inferprint.impacts import Factor, mean_factor
 from inferprint.intensity.known import Known
 
-__all__ = ["STALE_AFTER_S", "UNKNOWN_AFTER_S", "Series", "Slot", "mean"]
+__all__ = ["STALE_AFTER_S", "UNKNOWN_AFTER_S", "Series", "Slot"]
 
 # Grids are published by the hour or finer: a value that is past its end by one is not of its
 # hour, and one that is past it by a day more has gone through all hours of a day.
@@ -109,32 +108,7 @@ class Series:
         starts = [start_s, *ends]
         held = [end - start for start, end in zip(starts, ends, strict=False)]
         slots = self.slots[first : first + len(held)]
-        return Known(mean([(s, slot.factor) for s, slot in zip(held, slots, strict=True)]))
-
-
-def mean(parts: Sequence[tuple[float, Factor]]) -> Factor:
-    """The mean of several values, each weighed by the seconds that it held.
-
-    Args:
-        parts: seconds and value of each, at least one, all of one basis.
-    """
-    first = parts[0][1]
-    if all(factor == first for _, factor in parts):
-        return first
-    total_s = math.fsum(s for s, _ in parts)
-    low, mid, high = (
-        math.fsum(s * end / total_s for (s, _), end in zip(parts, ends, strict=True))
-        for ends in zip(*((f.range.low, f.value, f.range.high) for _, f in parts), strict=True)
-    )
-    exact = all(factor.low is None and factor.high is None for _, factor in parts)
-    return replace(
-        first,
-        value=mid,
-        low=None if exact else low,
-        high=None if exact else high,
-        source="; ".join(dict.fromkeys(factor.source for _, factor in parts)),
-        year=first.year if all(factor.year == first.year for _, factor in parts) else None,
-    )
+        return Known(mean_factor((slot.factor, s) for s, slot in zip(held, slots, strict=True)))
 
 
 def _check_same(what: str, found: set[str]) -> None:
