@@ -320,13 +320,16 @@ class Books:
     def _settle(self, account: Account) -> None:
         account.settled = True
         self._settled.append(account)
-        while self._ended and self._ended[0].settled:
-            self._ended.popleft()
-        parent, account.parent = account.parent, None
-        if parent is not None:
-            parent.waits_for -= 1
-            if parent.ended_ns is not None and not parent.waits_for and not parent.settled:
-                self._settle(parent)
+        ended = self._ended
+        while ended and ended[0].settled:
+            ended.popleft()
+        parent = account.parent
+        if parent is None:
+            return
+        account.parent = None
+        parent.waits_for -= 1
+        if parent.ended_ns is not None and not parent.waits_for and not parent.settled:
+            self._settle(parent)
 
 
 def _not_free(event: Event, now_ns: int, until_ns: int) -> Event:

@@ -57,24 +57,23 @@ class StandingPool:
 
     def _let_draw(self, span: Span, joules_per_ns: float) -> int:
         """Lets arrivals draw on the pool as it fills; returns up to which quiet time it did."""
-        pooled_ns, place, draw = span.start.quiet_ns, self._place, self._draw
-        now_ns, now_quiet_ns, now_running = -1, pooled_ns, 0
-        arrivals = list[Stake]()
-        for at_ns, kind, account, _, _, _, quiet_ns, _, running, _ in span.marks:
-            if at_ns != now_ns:
+        pooled_ns, place, marks = span.start.quiet_ns, self._place, span.marks
+        first, arrivals = marks[0], list[Stake]()
+        for mark in marks:
+            if mark[0] != first[0]:
                 if arrivals:
-                    draw(now_ns, arrivals, after_quiet=not now_running)
+                    self._draw(first[0], arrivals, after_quiet=not first[8])
                     arrivals = []
+                first = mark
+            if mark[1] == ARRIVE:
                 # As it was just before all that happens at this instant: a child that takes over
                 # from its parent ends no quiet, one that starts together with it does.
-                now_ns, now_quiet_ns, now_running = at_ns, quiet_ns, running
-            if kind == ARRIVE:
-                if now_quiet_ns != pooled_ns:
-                    self._pool(joules_per_ns * (now_quiet_ns - pooled_ns))
-                    pooled_ns = now_quiet_ns
-                arrivals.append(account.stakes[place])
+                if first[6] != pooled_ns:
+                    self._pool(joules_per_ns * (first[6] - pooled_ns))
+                    pooled_ns = first[6]
+                arrivals.append(mark[2].stakes[place])
         if arrivals:
-            draw(now_ns, arrivals, after_quiet=not now_running)
+            self._draw(first[0], arrivals, after_quiet=not first[8])
         return pooled_ns
 
     def _draw(self, at_ns: int, arrivals: Sequence[Stake], after_quiet: bool) -> None:

@@ -84,9 +84,10 @@ class Presence:
     def _new(self, account: Account) -> Part[Stake]:
         assert account.progress is not None
         part = Part(account.stakes[self._place], account.model, account.progress)
-        for kept in (self._running, self._paused):
-            if account in kept:
-                kept[account] = part
+        if account in self._running:
+            self._running[account] = part
+        elif account in self._paused:
+            self._paused[account] = part
         return part
 
     def staying(self, present: Present) -> Sequence[Account]:

@@ -63,9 +63,13 @@ class EqualShares:
         """
         share_from, pool_from, end_ns = span.start.share, span.start.pool, span.end.at_ns
         owns_threads, place = self._owns_threads, self._place
-        level, rates = self._doubts.here
-        active, idle = self._active, self._idle
+        doubts = self._doubts
+        level, rates = doubts.here
+        active_j, idle_j = self._active.value, self._idle.value
         inside, at_end = since
+        # What the levels are to be told in the end, and what those that leave have earned.
+        members = pooled = 0
+        active_entries = idle_entries = taken_active_j = taken_idle_j = 0.0
         for mark in span.marks:
             at_ns, kind, account, cpu_ns, share, pool, _, _, _, _ = mark
             stake = account.stakes[place]
@@ -75,28 +79,40 @@ class EqualShares:
                 if kind == ARRIVE:
                     stake.since = inside if at_ns < end_ns else at_end
                 else:
-                    self._doubts.resume(stake)
+                    doubts.resume(stake)
                 stake.running = True
-                stake.idle_entry = idle.enter(idle_per_ns * share_ns)
-                if cpu_ns is None or not owns_threads:
-                    stake.pooled = True
-                    stake.active_entry = active.enter(active_per_ns * pool_ns)
-                else:
-                    stake.pooled = False
+                members += 1
+                stake.idle_entry = entry_j = idle_j + idle_per_ns * share_ns
+                idle_entries += entry_j
+                stake.pooled = cpu_ns is None or not owns_threads
+                if stake.pooled:
+                    pooled += 1
+                    stake.active_entry = entry_j = active_j + active_per_ns * pool_ns
+                    active_entries += entry_j
                 stake.came = level, rates, share_ns
             elif stake.running:
                 stake.running = False
-                earned_j = idle.leave(idle_per_ns * share_ns, stake.idle_entry)
+                members -= 1
+                entry_j = stake.idle_entry
+                idle_entries -= entry_j
+                earned_j = idle_j + idle_per_ns * share_ns - entry_j
                 stake.idle_j += earned_j
-                self._taken_idle_j += earned_j
+                taken_idle_j += earned_j
                 if stake.pooled:
-                    earned_j = active.leave(active_per_ns * pool_ns, stake.active_entry)
+                    pooled -= 1
+                    entry_j = stake.active_entry
+                    active_entries -= entry_j
+                    earned_j = active_j + active_per_ns * pool_ns - entry_j
                     stake.active_j += earned_j
-                    self._taken_active_j += earned_j
+                    taken_active_j += earned_j
                 stake.left = level, rates, share_ns
             if kind >= END:
                 yield mark
+        self._active.change(pooled, active_entries)
+        self._idle.change(members, idle_entries)
+        self._taken_active_j += taken_active_j
+        self._taken_idle_j += taken_idle_j
         share_ns = (span.end.share - share_from) / PARTS
         pool_ns = (span.end.pool - pool_from) / PARTS if owns_threads else share_ns
-        active.rise(active_per_ns * pool_ns)
-        idle.rise(idle_per_ns * share_ns)
+        self._active.rise(active_per_ns * pool_ns)
+        self._idle.rise(idle_per_ns * share_ns)

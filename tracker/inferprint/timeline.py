@@ -120,15 +120,17 @@ class Timeline:
                 if running:
                     gained = passed_ns * parts // running
                     share += gained
-                    crowd_ns = running * passed_ns
-                    request_ns += crowd_ns
-                    pair_ns += running * crowd_ns
+                    many_ns = running * passed_ns
+                    request_ns += many_ns
+                    pair_ns += running * many_ns
                 else:
                     quiet_ns += passed_ns
-                if pooled:
-                    pool += gained if pooled == running else passed_ns * parts // pooled
-                else:
+                if not pooled:
                     poolless_ns += passed_ns
+                elif pooled == running:
+                    pool += gained
+                else:
+                    pool += passed_ns * parts // pooled
             # Written out: this is run for every event, and a tuple in a tuple costs twice as much.
             add((at_ns, kind, account, cpu_ns, share, pool, quiet_ns, poolless_ns, running, pooled))
             step = steps[kind]
