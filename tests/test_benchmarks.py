@@ -17,7 +17,7 @@ from support import REPO, run_python
 
 ATTEMPTS = 3
 MOST_OVER_BARE_LOOP = 8
-MOST_OVER_FIXED_LOOP = 12
+MOST_OVER_FIXED_LOOP = 16
 
 
 def holds(name: str, check: Callable[[dict[str, Any]], None]) -> None:

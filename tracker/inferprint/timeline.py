@@ -127,10 +127,8 @@ class Timeline:
                     quiet_ns += passed_ns
                 if not pooled:
                     poolless_ns += passed_ns
-                elif pooled == running:
-                    pool += gained
                 else:
-                    pool += passed_ns * parts // pooled
+                    pool += gained if pooled == running else passed_ns * parts // pooled
             # Written out: this is run for every event, and a tuple in a tuple costs twice as much.
             add((at_ns, kind, account, cpu_ns, share, pool, quiet_ns, poolless_ns, running, pooled))
             step = steps[kind]
