@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from inferprint.learning.hold import Hold
 from inferprint.learning.law import saturated
-from inferprint.learning.learner import Learner, Part, Window
+from inferprint.learning.learner import Learner, Window
 from inferprint.learning.model import EQUAL, MOST_MODELS, WorkModel
+from inferprint.learning.own import Part
 from inferprint.learning.pace import Pace
 from inferprint.learning.progress import Progress
 from inferprint.learning.rows import LONG_S, Rows
@@ -267,8 +268,8 @@ def test_equal_requests_weigh_alike() -> None:
             part.progress.tell(at_s - 0.05, output=part.progress.output + 3)
         pace.prompts.advance(at_s)
         window = Window(at_s, 0.1, 0.1, 40.0, 10.0, {"m": 0.8})
-        split = learner.weigh(window, parts, ())
-        assert len(set(split.own_j.values())) <= 1
+        split = learner.weigh(window, parts)
+        assert all(len(set(own.weights)) == 1 for own in split.own)
 
 
 def test_a_window_of_a_thousand_events_is_quick() -> None:
@@ -283,7 +284,7 @@ def test_a_window_of_a_thousand_events_is_quick() -> None:
             part.progress.tell(at_s - 0.06, output=part.progress.output + 1)
             part.progress.tell(at_s - 0.02, output=part.progress.output + 1)
         pace.prompts.advance(at_s)
-        learner.weigh(Window(at_s, 0.1, 0.1, 40.0, 10.0, {"m": 50.0}), parts, ())
+        learner.weigh(Window(at_s, 0.1, 0.1, 40.0, 10.0, {"m": 50.0}), parts)
         took_s.append(time.perf_counter() - began_s)
     # The best of many: what the code takes, whatever else the machine is doing.
     assert min(took_s) < 0.010
