@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from inferprint._checks import check
 from inferprint.errors import ConfigError
 from inferprint.records import IdlePolicyName
 
@@ -137,6 +136,8 @@ class Config:
     max_label_values: int = _setting("max_label_values", 100, int)
 
     def __post_init__(self) -> None:
+        from inferprint._checks import check  # 3 ms, and of those who make one
+
         check(self)
 
 
