@@ -10,7 +10,7 @@ Pure: no clock, no I/O.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 from inferprint.learning.hold import Hold
@@ -103,6 +103,26 @@ class Learned:
             deviation_j=split.deviation_j,
             hold_s=self._hold.over_s,
         )
+
+    def pass_over(self, work: WindowWork) -> Mapping[Stake, float]:
+        """A window that another rule weighs; nothing is learned from it.
+
+        Returns:
+            What was held, in joules, by who used it.
+        """
+        before = list(self._running)
+        self.follow(work.marks)
+        parts = [
+            Part(account.stakes[self._place], account.model, account.progress)
+            for account in dict.fromkeys([*before, *(mark[2] for mark in work.marks)])
+            if account.progress is not None
+        ]
+        ended = [mark[2].stakes[self._place] for mark in work.marks if mark[1] >= END]
+        if parts:
+            self.learner.skip(seconds(work.window.end_ns), parts, ended)
+        holders, self._holders = self._holders, [a.stakes[self._place] for a in self._running]
+        each_j = self._hold.release_j(0.0) / len(holders) if holders else 0.0
+        return dict.fromkeys(holders, each_j) if each_j else {}
 
     def _equal(self, work: WindowWork, holders: Sequence[Stake]) -> Shares:
         """Equal shares, and of what was held too; where the window's energy is not known, of
