@@ -17,6 +17,7 @@ PURE = (
     "attribution",
     "books",
     "boundaries",
+    "cpu_work",
     "doubts",
     "footprint",
     "hardware",

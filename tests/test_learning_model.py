@@ -78,6 +78,21 @@ def test_saturation_is_learned() -> None:
     assert total_j == pytest.approx(weights.expected_j, rel=0.01)
 
 
+@pytest.mark.parametrize("seconds", [1, 3, 10, 60])
+def test_own_work_that_does_not_count_yet_is_shared_alike(seconds: int) -> None:
+    """At first own work counts for less, whatever it and F are estimated to be: for
+    1 - exp(-t / 15 s) of what it is. The rest of the power is shared alike, and both sum to what
+    is expected.
+    """
+    machine = Machine(fixed_w=0.0, price_j=Work(0.05, 0.4, 0.0))
+    model = learned(machine, seconds)
+    window = machine.window(random.Random(3), 30)
+    weights = model.weights(window)
+    own_j = weights.own_j("m", window.work["m"])
+    assert weights.shared_w + own_j == pytest.approx(weights.expected_j, rel=1e-9)
+    assert own_j <= -math.expm1(-seconds / 15) * window.active_j * 1.1
+
+
 def test_one_at_a_time_cannot_tell_and_stays_near_equal_time() -> None:
     """A server that always runs one request can't tell F from k: nearly all is F."""
     model = WorkModel()

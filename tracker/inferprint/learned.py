@@ -94,6 +94,20 @@ class Learned:
             hold_s=self._hold.over_s,
         )
 
+    def pass_over(self, work: WindowWork) -> Mapping[Stake, float]:
+        """A window that another rule weighs; nothing is learned from it.
+
+        Returns:
+            What was held, in joules, by who used it.
+        """
+        window = work.window
+        present, _ = self._presence.take_in(work.marks, window.start_ns, window.end_ns)
+        if parts := self._presence.parts(present):
+            self.learner.skip(seconds(window.end_ns), parts)
+        holders, self._holders = self._holders, self._presence.staying(present)
+        each_j = self._hold.release_j(0.0) / len(holders) if holders else 0.0
+        return {one.stakes[self._place]: each_j for one in holders} if each_j else {}
+
     def _equal(self, work: WindowWork, holders: Sequence[Account]) -> Shares:
         """Equal shares, and of what was held too; where the window's energy is not known, of
         that alone, by those who used it: nothing may be known of the others.
