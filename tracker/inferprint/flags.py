@@ -9,6 +9,7 @@ GAP = "gap"
 COUNTER_RESET = "counter_reset"
 MISSING_READING = "missing_reading"
 TOKENS_UNREADABLE = "tokens_unreadable"
+TOKENS_COUNTED = "tokens_counted"
 MIG_SHARED = "mig_shared"
 PROVISIONAL = "provisional"
 PUE_UNKNOWN = "pue_unknown"
@@ -33,6 +34,9 @@ MEANING: dict[str, str] = {
     ),
     MISSING_READING: "a device could not be read for a part of it or all of it",
     TOKENS_UNREADABLE: "the tokens= function failed or gave something that holds no counts",
+    TOKENS_COUNTED: (
+        "its output tokens are the pieces that its stream came in: the server told no counts"
+    ),
     MIG_SHARED: "a GPU is split by MIG and its meter counts the whole board",
     PROVISIONAL: "an estimate: its last windows have not closed yet",
     OVER_BUDGET: "it used more than the budget that it was given, or was expected to",

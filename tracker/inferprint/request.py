@@ -96,6 +96,7 @@ class Request:
     _first_told: tuple[int, int] | None = None
     _told = False
     tokens_unreadable: bool = False
+    tokens_counted: bool = False
     _thread: ThreadCpu | None = None
     _cpu_started_ns: int | None = None
     _cpu_ended_ns: int | None = None

@@ -154,6 +154,8 @@ def receipt_of(
     said = settled.said.union(meaning.flags, *(part.said for part in settled.parts))
     if request.tokens_unreadable:
         said |= {flags.TOKENS_UNREADABLE}
+    if request.tokens_counted:
+        said |= {flags.TOKENS_COUNTED}
     if request._guard is not None:
         said |= request._guard.flags(energy.total_j)
     return Receipt(

@@ -1,0 +1,104 @@
+"""``inferprint proxy``: a footprint in every reply of a server that stays as it is."""
+
+from __future__ import annotations
+
+import argparse
+import json
+
+from inferprint.cli import OK, Subparsers
+from inferprint.errors import ConfigError, MissingExtra
+
+PORT = 9466
+MOST_BODY_MIB = 1024
+MEBIBYTE = 1 << 20
+
+
+def add_parser(subparsers: Subparsers) -> None:
+    """Adds ``proxy``."""
+    parser = subparsers.add_parser(
+        "proxy", help="put the footprint into each reply of an OpenAI-compatible server"
+    )
+    parser.add_argument("--upstream", required=True, metavar="URL", help="the server's address")
+    parser.add_argument(
+        "--port", type=int, default=PORT, metavar="N", help=f"0 for any free one (default: {PORT})"
+    )
+    parser.add_argument("--host", default="127.0.0.1", help="address to listen on")
+    parser.add_argument(
+        "--label",
+        action="append",
+        default=[],
+        metavar="NAME=HEADER",
+        help="put a request's header on its receipt, as often as wanted",
+    )
+    parser.add_argument(
+        "--hash-label",
+        action="append",
+        default=[],
+        metavar="NAME",
+        help="keep only a keyed hash of this label",
+    )
+    parser.add_argument(
+        "--max-body-mib",
+        type=int,
+        default=MOST_BODY_MIB,
+        metavar="N",
+        help=f"refuse larger bodies of requests (default: {MOST_BODY_MIB})",
+    )
+    parser.add_argument(
+        "--no-usage", action="store_true", help="do not ask for the usage of streams"
+    )
+    parser.add_argument(
+        "--no-body", action="store_true", help="the footprint in headers and comments alone"
+    )
+    parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
+
+
+def run(args: argparse.Namespace) -> int:
+    """Serves until it is stopped.
+
+    Raises:
+        MissingExtra: what it needs is not installed.
+        ConfigError: an option or a setting can't be used.
+    """
+    try:
+        from inferprint.proxy.options import Options
+        from inferprint.proxy.server import listen, serve
+    except ModuleNotFoundError as error:
+        if error.name is None or error.name.startswith("inferprint"):
+            raise
+        raise MissingExtra("inferprint proxy", "proxy") from None
+    from inferprint import Tracker
+
+    if args.max_body_mib < 1:
+        raise ConfigError("max_body_mib", args.max_body_mib, "a whole number above 0")
+    options = Options(
+        upstream=args.upstream,
+        labels=dict(map(_label, args.label)),
+        hashed_labels=tuple(args.hash_label),
+        most_body_bytes=args.max_body_mib * MEBIBYTE,
+        asks_usage=not args.no_usage,
+        in_bodies=not args.no_body,
+    )
+    sock = listen(args.host, args.port)
+    with sock, Tracker() as tracker:
+        url = _url(*sock.getsockname()[:2])
+        serve(options, tracker, sock, lambda: _tell(url, args.upstream, args.json))
+    return OK
+
+
+def _label(text: str) -> tuple[str, str]:
+    name, equals, header = text.partition("=")
+    if not equals:
+        raise ConfigError("label", text, "NAME=HEADER, such as tenant=x-tenant")
+    return name, header
+
+
+def _url(host: str, port: int) -> str:
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
+
+
+def _tell(url: str, upstream: str, as_json: bool) -> None:
+    if as_json:
+        print(json.dumps({"listening": url, "upstream": upstream}), flush=True)
+    else:
+        print(f"{url} sends on to {upstream}; clients use {url}/v1", flush=True)

@@ -1,0 +1,161 @@
+"""Finds the members of a JSON document's outermost object while its bytes go by.
+
+It holds back nothing and parses nothing else, so that a body of any size passes through, and
+what is edited is edited in place: the other bytes stay what they were. Pure.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Collection
+from typing import Any, NamedTuple
+
+MOST_HELD = 65_536
+
+_OUTER = re.compile(rb'["{}\[\],:]')
+_INNER = re.compile(rb'["{}\[\]]')
+_IN_TEXT = re.compile(rb'["\\]')
+_OPENING, _CLOSING = b"{[", b"}]"
+
+
+class Member(NamedTuple):
+    """A member's value: its bytes, and where in the document it begins and ends."""
+
+    value: bytes
+    start: int
+    end: int
+
+    def parsed(self) -> Any:
+        """What it is in Python; None where it is no JSON."""
+        try:
+            return json.loads(self.value)
+        except ValueError:
+            return None
+
+
+class Scan:
+    """Reads one document.
+
+    Args:
+        wanted: the names of the members to find; of equal names the last counts.
+        most_held: bytes of a name or a value that are kept; one that is longer is not found.
+    """
+
+    def __init__(self, wanted: Collection[str], most_held: int = MOST_HELD) -> None:
+        self._wanted = wanted
+        self._most_held = most_held
+        self.members: dict[str, Member] = {}
+        self.closed_at: int | None = None
+        """Where the object's closing brace is, once it is seen."""
+        self.sound = True
+        """Whether what was seen so far can be one object and nothing else."""
+        self._seen = 0
+        self._depth = 0
+        self._in_text = self._escaped = False
+        # The name of the member whose value is being read, and whether a name is expected.
+        self._name: str | None = None
+        self._at_name = False
+        # What is being kept: its beginning in the document, and in the bytes at hand.
+        self._held: bytearray | None = None
+        self._start = 0
+        self._from = 0
+
+    @property
+    def whole(self) -> bool:
+        """Whether the document was one object, from its beginning to its end."""
+        return self.sound and self.closed_at is not None
+
+    def feed(self, data: bytes) -> None:
+        """Takes the next bytes of the document."""
+        self._from = at = 0
+        while at < len(data) and self.sound:
+            if self._in_text:
+                at = self._skip_text(data, at)
+                continue
+            found = (_OUTER if self._depth == 1 else _INNER).search(data, at)
+            end = len(data) if found is None else found.start()
+            if self._depth == 0 and data[at:end].strip(b" \t\r\n"):
+                self.sound = False
+                break
+            at = end + 1
+            if found is not None:
+                self._step(data, end)
+        if self._held is not None:
+            self._keep(data, len(data))
+        self._seen += len(data)
+
+    def _skip_text(self, data: bytes, at: int) -> int:
+        if self._escaped:
+            self._escaped = False
+            return at + 1
+        found = _IN_TEXT.search(data, at)
+        if found is None:
+            return len(data)
+        if found[0] == b"\\":
+            self._escaped = True
+        else:
+            self._in_text = False
+            if self._depth == 1 and self._at_name:
+                self._take_name(data, found.end())
+        return found.end()
+
+    def _step(self, data: bytes, at: int) -> None:
+        sign = data[at : at + 1]
+        if sign == b'"':
+            self._in_text = True
+            self.sound = self._depth > 0
+            if self._at_name and self._depth == 1:
+                self._hold(at)
+        elif sign in _OPENING:
+            self._open(sign)
+        elif sign in _CLOSING:
+            self._close(data, at)
+        elif sign == b",":
+            self._take_value(data, at)
+            self._at_name = True
+        elif self._name in self._wanted:
+            self._hold(at + 1)
+
+    def _open(self, sign: bytes) -> None:
+        self.sound = self._depth > 0 or (sign == b"{" and self.closed_at is None)
+        self._at_name = self._depth == 0
+        self._depth += 1
+
+    def _close(self, data: bytes, at: int) -> None:
+        self._depth -= 1
+        if self._depth == 1:
+            self._take_value(data, at + 1)
+        elif self._depth == 0:
+            self._take_value(data, at)
+            self.closed_at = self._seen + at
+        elif self._depth < 0:
+            self.sound = False
+
+    def _hold(self, at: int) -> None:
+        self._held, self._start, self._from = bytearray(), self._seen + at, at
+
+    def _keep(self, data: bytes, end: int) -> None:
+        assert self._held is not None
+        self._held += data[self._from : min(end, self._from + self._most_held + 1)]
+        if len(self._held) > self._most_held:
+            self._held = self._name = None
+
+    def _take_name(self, data: bytes, end: int) -> None:
+        self._at_name = False
+        if self._held is None:
+            return
+        self._keep(data, end)
+        held, self._held = self._held, None
+        name = Member(bytes(held), 0, 0).parsed() if held else None
+        self._name = name if isinstance(name, str) else None
+
+    def _take_value(self, data: bytes, end: int) -> None:
+        if self._held is not None and not self._at_name:
+            self._keep(data, end)
+            if self._held is not None and self._name is not None:
+                value = bytes(self._held)
+                start = self._start + len(value) - len(value.lstrip())
+                value = value.strip()
+                self.members[self._name] = Member(value, start, start + len(value))
+        self._held = self._name = None

@@ -1,0 +1,88 @@
+"""Serves the proxy with uvicorn, in this thread, until it is told to stop."""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import sys
+from collections.abc import Callable
+
+import uvicorn
+import uvloop
+
+from inferprint._runtime import Tracker
+from inferprint.errors import ConfigError
+from inferprint.proxy.app import Proxy
+from inferprint.proxy.options import Options
+
+__all__ = ["listen", "serve"]
+
+SWITCH_S = 0.001
+"""Seconds after which a thread lets another have the interpreter: the tracker's thread computes
+beside the loop, and a reply waits for it as long as this (Python's own is 5 ms)."""
+
+STOP_S = 5
+"""Seconds for which a stop waits for the requests that are running."""
+
+BACKLOG = 2048
+
+
+def listen(host: str, port: int) -> socket.socket:
+    """A socket that listens.
+
+    Raises:
+        ConfigError: it can't.
+    """
+    family = socket.AF_INET6 if ":" in host else socket.AF_INET
+    try:
+        return socket.create_server((host, port), family=family, backlog=BACKLOG)
+    except (OSError, OverflowError) as error:
+        expected = f"an address that can be listened on ({error})"
+        raise ConfigError("port", f"{host}:{port}", expected, "Try --port 0.") from error
+
+
+def serve(
+    options: Options, tracker: Tracker, sock: socket.socket, ready: Callable[[], None]
+) -> None:
+    """Serves until a signal stops it.
+
+    Args:
+        options: what the operator sets.
+        tracker: measures the requests; it is running.
+        sock: as ``listen`` gives it; it is closed at the end.
+        ready: called before the first request.
+
+    Raises:
+        ConfigError: an option is not usable.
+    """
+    proxy = Proxy(options, tracker)
+    switched_s = sys.getswitchinterval()
+    sys.setswitchinterval(SWITCH_S)
+    try:
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(_serve(proxy, sock, ready))
+    finally:
+        sys.setswitchinterval(switched_s)
+        sock.close()
+
+
+async def _serve(proxy: Proxy, sock: socket.socket, ready: Callable[[], None]) -> None:
+    server = uvicorn.Server(
+        uvicorn.Config(
+            proxy,
+            http="httptools",
+            ws="none",
+            lifespan="off",
+            log_level="warning",
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            date_header=False,
+            timeout_graceful_shutdown=STOP_S,
+        )
+    )
+    ready()
+    try:
+        await server.serve(sockets=[sock])
+    finally:
+        await proxy.close()
