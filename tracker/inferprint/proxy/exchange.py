@@ -41,6 +41,8 @@ class Exchange:
         self._labels = labels
         self._tracked = Tracked(tracker)
         self._scan = Scan(MEMBERS)
+        self._asked = Asked()
+        self._added_usage = False
 
     async def run(self) -> None:
         """Serves it, to its end or until the client goes."""
@@ -61,7 +63,7 @@ class Exchange:
         try:
             wishes = wishes_of(names)
             body, whole = await parts.inbox.start(MOST_BUFFERED)
-            self._scan.feed(body)
+            self._read(body)
             self._tracked.labels = self._labels.of(names)
             if wishes.needs_quote:
                 own = await self._check(wishes, body if whole else b"")
@@ -76,30 +78,27 @@ class Exchange:
         except NotReached as error:
             return replies.no_reply(error)
         self._tracked.begin(self._asked.model)
-        keeps_usage = self._asked.wants_usage or not self._adds_usage
         async with reply:
-            await Relay(parts, self._tracked, keeps_usage).run(reply)
+            await Relay(parts, self._tracked, keeps_usage=not self._added_usage).run(reply)
         return None
 
-    @property
-    def _asked(self) -> Asked:
-        return asked_of(self._scan)
+    def _read(self, body: bytes) -> None:
+        self._scan.feed(body)
+        self._asked = asked_of(self._scan)
 
-    @property
-    def _adds_usage(self) -> bool:
-        """Whether the upstream is asked for a usage that the client did not ask for."""
+    def _lacks_usage(self) -> bool:
+        """Whether it is for a stream whose usage the client did not ask for."""
         path: str = self._parts.scope["path"]
-        asked = self._asked
         return (
-            self._parts.options.asks_usage
+            self._asked.streams
+            and not self._asked.wants_usage
             and self._scan.whole
-            and asked.streams
-            and not asked.wants_usage
             and path.rstrip("/").endswith("/completions")
         )
 
     async def _ask_whole(self, body: bytes) -> Reply:
-        if self._adds_usage:
+        if self._parts.options.asks_usage and self._lacks_usage():
+            self._added_usage = True
             body = with_usage(body, self._scan)
         self._tracked.begin(self._asked.model)
         return await self._parts.ask(readable_coding(self._parts.headers), body)
@@ -111,7 +110,7 @@ class Exchange:
         """A large body as it comes; the upstream has the request once all of it has come."""
         yield body
         async for part in self._parts.inbox.rest():
-            self._scan.feed(part)
+            self._read(part)
             yield part
         self._tracked.begin(self._asked.model)
 

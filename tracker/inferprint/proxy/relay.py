@@ -186,7 +186,7 @@ async def _held(reply: Reply) -> tuple[bytes, bool]:
     """
     parts, size = [], 0
     try:
-        async with asyncio.timeout(HELD_S):
+        async with asyncio.timeout(None if reply.at_hand else HELD_S):
             while part := await reply.part():
                 parts.append(part)
                 size += len(part)

@@ -13,10 +13,13 @@ from typing import Any, NamedTuple
 
 MOST_HELD = 65_536
 
-_OUTER = re.compile(rb'["{}\[\],:]')
-_INNER = re.compile(rb'["{}\[\]]')
-_IN_TEXT = re.compile(rb'["\\]')
-_OPENING, _CLOSING = b"{[", b"}]"
+# Possessive, so that a text which does not end in the bytes at hand is looked at once.
+_TEXT = rb'"[^"\\]*+(?:\\.[^"\\]*+)*+"'
+_OUTER = re.compile(_TEXT + rb'|["{}\[\],:]', re.DOTALL)
+_INNER = re.compile(_TEXT + rb'|["{}\[\]]', re.DOTALL)
+_REST_OF_TEXT = re.compile(rb'[^"\\]*+(?:\\.[^"\\]*+)*+', re.DOTALL)
+_QUOTE, _COLON, _COMMA = b'":,'
+_OPENING = frozenset(b"{[")
 
 
 class Member(NamedTuple):
@@ -69,56 +72,64 @@ class Scan:
     def feed(self, data: bytes) -> None:
         """Takes the next bytes of the document."""
         self._from = at = 0
-        while at < len(data) and self.sound:
-            if self._in_text:
-                at = self._skip_text(data, at)
-                continue
+        if self._in_text:
+            at = self._end_text(data)
+        while at < len(data) and self.sound and not self._in_text:
             found = (_OUTER if self._depth == 1 else _INNER).search(data, at)
-            end = len(data) if found is None else found.start()
-            if self._depth == 0 and data[at:end].strip(b" \t\r\n"):
+            start, end = (len(data), len(data)) if found is None else found.span()
+            if self._depth == 0 and data[at:start].strip(b" \t\r\n"):
                 self.sound = False
                 break
-            at = end + 1
+            at = end
             if found is not None:
-                self._step(data, end)
+                self._step(data, start, end)
         if self._held is not None:
             self._keep(data, len(data))
         self._seen += len(data)
 
-    def _skip_text(self, data: bytes, at: int) -> int:
-        if self._escaped:
-            self._escaped = False
-            return at + 1
-        found = _IN_TEXT.search(data, at)
-        if found is None:
+    def _end_text(self, data: bytes) -> int:
+        """Where a text ends that began in earlier bytes."""
+        found = _REST_OF_TEXT.match(data, int(self._escaped))
+        at = len(data) if found is None else found.end()
+        self._escaped = data[at : at + 1] == b"\\"
+        if at >= len(data) or self._escaped:
             return len(data)
-        if found[0] == b"\\":
-            self._escaped = True
-        else:
-            self._in_text = False
-            if self._depth == 1 and self._at_name:
-                self._take_name(data, found.end())
-        return found.end()
+        self._in_text = False
+        if self._depth == 1 and self._at_name:
+            self._keep_name(data, at + 1)
+        return at + 1
 
-    def _step(self, data: bytes, at: int) -> None:
-        sign = data[at : at + 1]
-        if sign == b'"':
-            self._in_text = True
+    def _step(self, data: bytes, start: int, end: int) -> None:
+        sign = data[start]
+        if sign == _QUOTE:
             self.sound = self._depth > 0
-            if self._at_name and self._depth == 1:
-                self._hold(at)
+            self._text(data, start, end)
+        elif sign == _COLON:
+            if self._name in self._wanted:
+                self._hold(end)
+        elif sign == _COMMA:
+            self._take_value(data, start)
+            self._at_name = True
         elif sign in _OPENING:
             self._open(sign)
-        elif sign in _CLOSING:
-            self._close(data, at)
-        elif sign == b",":
-            self._take_value(data, at)
-            self._at_name = True
-        elif self._name in self._wanted:
-            self._hold(at + 1)
+        else:
+            self._close(data, start)
 
-    def _open(self, sign: bytes) -> None:
-        self.sound = self._depth > 0 or (sign == b"{" and self.closed_at is None)
+    def _text(self, data: bytes, start: int, end: int) -> None:
+        is_name = self._at_name and self._depth == 1
+        if end - start > 1:
+            if is_name:
+                self._take_name(data[start:end])
+            return
+        # It goes on in the next bytes; a backslash at the end may escape their first.
+        self._in_text = True
+        found = _REST_OF_TEXT.match(data, end)
+        self._escaped = found is not None and data[found.end() :] == b"\\"
+        if is_name:
+            self._hold(start)
+
+    def _open(self, sign: int) -> None:
+        self.sound = self._depth > 0 or (sign == ord("{") and self.closed_at is None)
         self._at_name = self._depth == 0
         self._depth += 1
 
@@ -141,14 +152,19 @@ class Scan:
         if len(self._held) > self._most_held:
             self._held = self._name = None
 
-    def _take_name(self, data: bytes, end: int) -> None:
-        self._at_name = False
-        if self._held is None:
-            return
-        self._keep(data, end)
+    def _keep_name(self, data: bytes, end: int) -> None:
+        if self._held is not None:
+            self._keep(data, end)
         held, self._held = self._held, None
-        name = Member(bytes(held), 0, 0).parsed() if held else None
-        self._name = name if isinstance(name, str) else None
+        self._take_name(bytes(held or b""))
+
+    def _take_name(self, name: bytes) -> None:
+        self._at_name = False
+        if b"\\" in name:
+            parsed = Member(name, 0, 0).parsed()
+            self._name = parsed if isinstance(parsed, str) else None
+        else:
+            self._name = name[1:-1].decode("utf-8", "replace")
 
     def _take_value(self, data: bytes, end: int) -> None:
         if self._held is not None and not self._at_name:

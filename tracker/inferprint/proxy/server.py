@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import signal
 import socket
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 
 import uvicorn
 import uvloop
@@ -66,8 +68,24 @@ def serve(
         sock.close()
 
 
+class _Server(uvicorn.Server):
+    """One that leaves signals alone: uvicorn's own raises them again at its end, and the process
+    would be gone before what was measured is settled.
+    """
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        """Captures none."""
+        yield
+
+    def stop(self) -> None:
+        """Stops it; the second time, without waiting for the requests that are running."""
+        self.force_exit = self.should_exit
+        self.should_exit = True
+
+
 async def _serve(proxy: Proxy, sock: socket.socket, ready: Callable[[], None]) -> None:
-    server = uvicorn.Server(
+    server = _Server(
         uvicorn.Config(
             proxy,
             http="httptools",
@@ -81,6 +99,9 @@ async def _serve(proxy: Proxy, sock: socket.socket, ready: Callable[[], None]) -
             timeout_graceful_shutdown=STOP_S,
         )
     )
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, server.stop)
     ready()
     try:
         await server.serve(sockets=[sock])

@@ -59,6 +59,11 @@ class Reply:
         # One that was read to its end is kept for the next request; any other is cut.
         self._response.close()
 
+    @property
+    def at_hand(self) -> bool:
+        """Whether all of its body has come."""
+        return self._response.content.is_eof()
+
     async def part(self) -> bytes:
         """The next bytes of the body, as many as there are; none at its end. A call that is
         cancelled loses none.
