@@ -92,9 +92,11 @@ class Relay:
         plain = Plain()
         plain.read(document or b"")
         self._tracked.tell(plain.tokens, plain.unreadable)
-        self._tracked.end(self._outcome(reply, plain.failed))
+        outcome = self._outcome(reply, plain.failed)
+        self._tracked.end(outcome)
         footprint = self._tracked.footprint()
-        if document and footprint is not None and plain.whole and self._has_place(plain):
+        has_place = outcome == "ok" and plain.whole and self._has_place(plain)
+        if document and footprint is not None and has_place:
             told = plain.with_footprint(document, footprint)
             body = packed(told) if coding == GZIP else told
         length = [(_LENGTH, b"%d" % len(body))] if body else []

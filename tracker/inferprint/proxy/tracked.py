@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import TypeVar
 
 from inferprint._runtime import Tracker
@@ -70,21 +71,19 @@ class Tracked:
         new, self._counted = pieces - self._counted, pieces
         if new > 0 and self._request is not None:
             request = self._request
+            request.tokens_counted = True
             self._try(lambda: request.add_tokens(output=new))
 
     def tell(self, tokens: Tokens | None, unreadable: TokenError | None) -> None:
-        """What the upstream told of its tokens.
-
-        Raises:
-            BudgetExceeded: it has used more than its budget.
-        """
+        """What the upstream told of its tokens; all of them have come, so no budget can stop it."""
         request = self._request
         if request is None:
             return
-        request.tokens_counted = tokens is None and self._counted > 0
         if tokens is not None:
-            self._try(lambda: request.set_tokens(tokens))
-        elif unreadable is not None:
+            request.tokens_counted = request.tokens_counted and tokens.output is None
+            with suppress(BudgetExceeded):
+                self._try(lambda: request.set_tokens(tokens))
+        elif unreadable is not None and not request.tokens_unreadable:
             request.tokens_failed(unreadable)
 
     def end(self, outcome: Outcome) -> None:
