@@ -34,6 +34,8 @@ class Events:
         begin = max(0, len(self._held) - _LONGEST_END + 1)
         held, at = self._held + data, 0
         for found in _END.finditer(held, begin):
+            if found.end() == len(held) and held.endswith(b"\n\r"):
+                break  # the other half of its last line end is still to come
             yield Piece(held[at : found.end()], whole=not self._passing)
             at, self._passing = found.end(), False
         self._held = held[at:]

@@ -88,8 +88,8 @@ class Stream:
             return self._of_responses(event, payload, response)
         self._read(chunk)
         pieces = pieces_in(chunk)
-        if pieces or not self._chunk:
-            self.pieces += pieces
+        self.pieces += pieces
+        if pieces or (not self._chunk and isinstance(chunk.get("choices"), list)):
             self._chunk = chunk
         usage = chunk.get("usage")
         if chunk.get("choices") != [] or not isinstance(usage, Mapping):
