@@ -41,6 +41,14 @@ PURE = (
     "paying",
     "pool",
     "presence",
+    "proxy.asked",
+    "proxy.coding",
+    "proxy.insert",
+    "proxy.plain",
+    "proxy.scan",
+    "proxy.sse",
+    "proxy.stream",
+    "proxy.told",
     "quotation",
     "quote",
     "quoting",
@@ -62,7 +70,17 @@ PURE = (
     "windows",
 )
 IMPURE = {"logging", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}
-HEAVY = {"codecarbon", "ecologits", "numpy", "pandas", "pydantic", "requests", "torch"}
+HEAVY = {
+    "aiohttp",
+    "codecarbon",
+    "ecologits",
+    "numpy",
+    "pandas",
+    "pydantic",
+    "requests",
+    "torch",
+    "uvicorn",
+}
 ALLOWED_SLOWDOWN_S = 0.030
 """What `import inferprint` may take on top of `import prometheus_client`."""
 

@@ -31,7 +31,7 @@ def holds(name: str, check: Callable[[dict[str, Any]], None]) -> None:
 def test_every_benchmark_is_tested() -> None:
     """A benchmark that is added without a test fails here."""
     names = {path.stem for path in (REPO / "benchmarks").glob("[!_]*.py")}
-    assert names == {"imports", "memory", "overhead", "overlap", "sampler", "window"}
+    assert names == {"imports", "memory", "overhead", "overlap", "proxy", "sampler", "window"}
 
 
 @pytest.mark.timeout(300)
@@ -107,6 +107,23 @@ def test_memory_is_small_and_flat() -> None:
         assert report["growth_mb"] < 2, report
 
     holds("memory", check)
+
+
+@pytest.mark.timeout(300)
+def test_the_proxy_is_light() -> None:
+    """A body of 100 MB goes through in less than 30 MB each way, and requests leave nothing.
+
+    Times are not held here: those of a machine that does other work at the same time say nothing.
+    """
+
+    def check(report: dict[str, Any]) -> None:
+        assert set(report) == documented("proxy")
+        assert 0 < report["large_request_mb"] < 30, report
+        assert 0 < report["large_reply_mb"] < 30, report
+        assert report["growth_mb"] < 5, report
+        assert report["per_core_second"] > 100, report
+
+    holds("proxy", check)
 
 
 GROUPS = {"a": {"x_ms": 1.0}, "b": {"x_ms": 22.0, "y": 3}}
