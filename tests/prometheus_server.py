@@ -42,6 +42,21 @@ class Prometheus:
             assert time.monotonic() < deadline, f"{promql} is still {value}"
             time.sleep(0.1)
 
+    def over(self, promql: str, seconds: float, step_s: float) -> list[dict[str, Any]]:
+        """The result of a query over the last seconds, one item a series."""
+        now = time.time()
+        span = {"start": now - seconds, "end": now, "step": step_s}
+        return self._get("/api/v1/query_range", query=promql, **span)["result"]
+
+    def values_of(self, selector: str, label: str) -> list[str]:
+        """The values of a label on the series that a selector finds."""
+        return self._get(f"/api/v1/label/{label}/values", **{"match[]": selector})
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Every rule, as the server last evaluated it."""
+        groups = self._get("/api/v1/rules")["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
     def exemplars(self, promql: str) -> list[dict[str, Any]]:
         """The exemplars of the last minute, over all series of a query."""
         now = time.time()
@@ -55,11 +70,13 @@ class Prometheus:
 
 
 @contextmanager
-def prometheus(folder: Path, target_port: int) -> Iterator[Prometheus]:
-    """Starts a server in ``folder`` that scrapes the port of loopback; stops it at the end."""
+def prometheus(folder: Path, target_port: int, rules: str = "") -> Iterator[Prometheus]:
+    """Starts a server in ``folder`` that scrapes the port of loopback, and evaluates the rules of
+    the files that the pattern ``rules`` finds; stops it at the end.
+    """
     program = require_program("prometheus", INSTALL)
     config = folder / "prometheus.yml"
-    config.write_text(json.dumps(_config(target_port)))  # JSON is YAML
+    config.write_text(json.dumps(_config(target_port, rules)))  # JSON is YAML
     port = _free_port()
     command = [
         program,
@@ -81,12 +98,13 @@ def prometheus(folder: Path, target_port: int) -> Iterator[Prometheus]:
             process.terminate()
 
 
-def _config(target_port: int) -> dict[str, Any]:
+def _config(target_port: int, rules: str) -> dict[str, Any]:
     job = {
         "job_name": "inferprint",
         "static_configs": [{"targets": [f"127.0.0.1:{target_port}"]}],
     }
-    return {"global": {"scrape_interval": SCRAPE_INTERVAL}, "scrape_configs": [job]}
+    times = {"scrape_interval": SCRAPE_INTERVAL, "evaluation_interval": "1s"}
+    return {"global": times, "scrape_configs": [job], "rule_files": [rules] if rules else []}
 
 
 def _wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
