@@ -6,7 +6,7 @@ import json
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,12 @@ class Prometheus:
     """The HTTP API of a running server."""
 
     def __init__(self, client: httpx.Client) -> None:
-        self._client = client
+        self.client = client
 
-    def query(self, promql: str) -> list[dict[str, Any]]:
-        """The result of an instant query, one item a series."""
-        return self._get("/api/v1/query", query=promql)["result"]
+    def query(self, promql: str, at_s: float | None = None) -> list[dict[str, Any]]:
+        """The result of an instant query, now or at a time, one item a series."""
+        at = {} if at_s is None else {"time": at_s}
+        return self._get("/api/v1/query", query=promql, **at)["result"]
 
     def value(self, promql: str) -> float | None:
         """The value of a query with one series; None where there is none yet."""
@@ -42,9 +43,11 @@ class Prometheus:
             assert time.monotonic() < deadline, f"{promql} is still {value}"
             time.sleep(0.1)
 
-    def over(self, promql: str, seconds: float, step_s: float) -> list[dict[str, Any]]:
-        """The result of a query over the last seconds, one item a series."""
-        now = time.time()
+    def over(
+        self, promql: str, seconds: float, step_s: float, until_s: float | None = None
+    ) -> list[dict[str, Any]]:
+        """The result of a query over seconds up to now, or to a time, one item a series."""
+        now = until_s or time.time()
         span = {"start": now - seconds, "end": now, "step": step_s}
         return self._get("/api/v1/query_range", query=promql, **span)["result"]
 
@@ -64,15 +67,19 @@ class Prometheus:
         return [exemplar for one in series for exemplar in one["exemplars"]]
 
     def _get(self, path: str, **params: Any) -> Any:
-        answer = self._client.get(path, params=params).json()
+        answer = self.client.get(path, params=params).json()
         assert answer["status"] == "success", answer
         return answer["data"]
 
 
 @contextmanager
-def prometheus(folder: Path, target_port: int, rules: str = "") -> Iterator[Prometheus]:
-    """Starts a server in ``folder`` that scrapes the port of loopback, and evaluates the rules of
-    the files that the pattern ``rules`` finds; stops it at the end.
+def prometheus(
+    folder: Path, target_port: int | None, rules: str = "", options: Sequence[str] = ()
+) -> Iterator[Prometheus]:
+    """Starts a server in ``folder``; stops it at the end.
+
+    It scrapes the port of loopback, if one is given, evaluates the rules of the files that the
+    pattern ``rules`` finds, and is started with further ``options``.
     """
     program = require_program("prometheus", INSTALL)
     config = folder / "prometheus.yml"
@@ -84,12 +91,13 @@ def prometheus(folder: Path, target_port: int, rules: str = "") -> Iterator[Prom
         f"--storage.tsdb.path={folder / 'tsdb'}",
         f"--web.listen-address=127.0.0.1:{port}",
         "--enable-feature=exemplar-storage",
+        *options,
     ]
     log = folder / "prometheus.log"
     with (
         log.open("wb") as output,
         subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client,
     ):
         try:
             _wait_until_ready(client, process, log)
@@ -98,13 +106,14 @@ def prometheus(folder: Path, target_port: int, rules: str = "") -> Iterator[Prom
             process.terminate()
 
 
-def _config(target_port: int, rules: str) -> dict[str, Any]:
+def _config(target_port: int | None, rules: str) -> dict[str, Any]:
     job = {
         "job_name": "inferprint",
         "static_configs": [{"targets": [f"127.0.0.1:{target_port}"]}],
     }
     times = {"scrape_interval": SCRAPE_INTERVAL, "evaluation_interval": "1s"}
-    return {"global": times, "scrape_configs": [job], "rule_files": [rules] if rules else []}
+    jobs = [job] if target_port is not None else []
+    return {"global": times, "scrape_configs": jobs, "rule_files": [rules] if rules else []}
 
 
 def _wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:

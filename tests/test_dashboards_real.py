@@ -172,9 +172,7 @@ def test_the_books_are_those_of_the_balance(shown: Shown) -> None:
         for query in panel.queries
     }
     said = {
-        column: {
-            id_: sum(device[term] for term in terms) for id_, device in shown.balance.items()
-        }
+        column: {id_: sum(device[term] for term in terms) for id_, device in shown.balance.items()}
         for column, terms in BOOKS.items()
     }
     assert columns.keys() == said.keys()

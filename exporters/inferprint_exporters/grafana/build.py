@@ -7,7 +7,14 @@ import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-from inferprint_exporters.grafana.panels import Dashboard, Panel, Query, Variable
+from inferprint_exporters.grafana.panels import (
+    POINTS,
+    STEP_S,
+    Dashboard,
+    Panel,
+    Query,
+    Variable,
+)
 
 with warnings.catch_warnings():
     # The second version of the schema is not what Grafana before 12 reads from files.
@@ -147,6 +154,8 @@ def _panel(panel: Panel) -> Builder[model.Panel]:
         shown.thresholds(dashboard.ThresholdsConfig().mode(absolute).steps(steps))
     if panel.most is not None:
         shown.min(0).max(panel.most)
+    if not panel.instant:
+        shown.interval(f"{STEP_S}s").max_data_points(POINTS)
     if panel.time_from:
         shown.time_from(panel.time_from)
     for letter, query in zip("ABCDEFGH", panel.queries, strict=False):

@@ -57,7 +57,7 @@ POWER = Row(
             "lines",
             (
                 Query(
-                    f"max by (instance, device) (inferprint_device_idle_power_watts{{{HOST}}})",
+                    f"max by (instance, device) (inferprint:device_idle_power_watts{{{HOST}}})",
                     DEVICE,
                 ),
             ),
@@ -149,7 +149,8 @@ TRUST = Row(
             "lines",
             (
                 Query(
-                    f"max by (instance, device) (inferprint_device_reading_age_seconds{{{HOST}}})",
+                    "max by (instance, device) "
+                    f"(inferprint:device_reading_age_seconds:max1m{{{HOST}}})",
                     DEVICE,
                 ),
             ),

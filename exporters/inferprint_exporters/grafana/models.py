@@ -131,13 +131,14 @@ PER_REQUEST = Row(
         ),
         Panel(
             "Energy of requests in the last hour, with traces",
-            "What 95 % of a model's requests stay under. Each dot is a request that stands for "
-            "its bucket; its link leads to the trace, where it has one.",
+            "What 95 % of a model's requests that ended well stay under. Each dot is a request that "
+            "stands for its bucket; its link leads to the trace, where it has one.",
             "lines",
             (
                 Query(
                     "histogram_quantile(0.95, sum by (model, le) "
-                    f"(rate(inferprint_request_energy_joules_bucket{{{MODEL}}}[$__rate_interval])))",
+                    f'(rate(inferprint_request_energy_joules_bucket{{{MODEL},outcome="ok"}}'
+                    "[$__rate_interval])))",
                     "{{model}} 95 %",
                     exemplars=True,
                 ),

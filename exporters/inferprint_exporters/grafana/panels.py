@@ -5,13 +5,29 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-__all__ = ["HOST", "MODEL", "Dashboard", "Kind", "Panel", "Query", "Row", "Variable"]
+__all__ = [
+    "HOST",
+    "MODEL",
+    "POINTS",
+    "STEP_S",
+    "Dashboard",
+    "Kind",
+    "Panel",
+    "Query",
+    "Row",
+    "Variable",
+]
 
 Kind = Literal["stat", "lines", "stacked", "bars", "hours", "table", "heatmap"]
 """One figure; lines; lines that add up; a bar for each series; a bar for each hour of the day;
 a column for each query; counts by bucket over time."""
 
 Variable = Literal["host", "model", "currency"]
+
+STEP_S = 60
+"""Seconds between the points of a graph at least: what is recorded has no more."""
+POINTS = 400
+"""Points of a graph at most: a line of half a screen shows no more."""
 
 HOST = 'instance=~"$host"'
 """The matcher of what comes from the hosts that are chosen."""

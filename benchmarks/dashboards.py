@@ -1,0 +1,207 @@
+"""How fast the Grafana dashboards are: every query of every panel, on a week of a whole fleet.
+
+Needs Prometheus and numpy: apt-get install prometheus, pip install -e '.[test]'.
+"""
+
+from __future__ import annotations
+
+import re
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from statistics import median
+from typing import Any, NamedTuple
+
+import numpy
+import yaml
+
+from benchmarks._fleet import HOSTS, MODELS, curve, rate, scraped
+from benchmarks._remote_write import Labels, write
+from benchmarks._report import Report, main
+from benchmarks._rig import REPO, from_tests
+from inferprint_exporters.grafana.every import DASHBOARDS
+from inferprint_exporters.grafana.panels import POINTS, STEP_S, Dashboard, Panel, Query
+
+SCRAPE_S, RULE_S, HOUR_S = 15, 60, 3600
+RULES = REPO / "exporters" / "inferprint_exporters" / "grafana" / "rules"
+LIMITS: Labels = {"__name__": "inferprint:budget:limit", "part": "energy_kwh"}
+
+
+class Recorded(NamedTuple):
+    """A series that a rule records, and its value when the load is at its mean."""
+
+    labels: Labels
+    value: float
+    hour: int | None
+
+
+def measure(quick: bool) -> Report:
+    """The report; the README says what each figure is."""
+    hours = 6 if quick else 7 * 24
+    until_s = int(time.time()) // HOUR_S * HOUR_S
+    with tempfile.TemporaryDirectory() as folder:
+        with _server(Path(folder) / "rules-only") as server:
+            recorded = _recorded(server, until_s)
+        home = Path(folder) / "week"
+        with _server(home) as server:
+            began_s = time.perf_counter()
+            samples = _fill(server, recorded, until_s, hours)
+            report: dict[str, Any] = {
+                "data": {
+                    "hosts": HOSTS,
+                    "models": MODELS,
+                    "hours": hours,
+                    "series": len(scraped()) + len(recorded),
+                    "million_samples": samples / 1e6,
+                    "written_in_s": time.perf_counter() - began_s,
+                }
+            }
+            for dashboard in DASHBOARDS:
+                report[dashboard.uid] = _timed(server, dashboard, until_s, hours, quick)
+        with _server(home, str(RULES / "*.yml")) as server:
+            report["rules"] = _rules(server)
+    return report
+
+
+def _server(folder: Path, rules: str = "") -> AbstractContextManager[Any]:
+    folder.mkdir(exist_ok=True)
+    options = ("--web.enable-remote-write-receiver", "--storage.tsdb.retention.time=31d")
+    run: AbstractContextManager[Any] = from_tests("prometheus_server", compiled=False).prometheus(
+        folder, None, rules, options
+    )
+    return run
+
+
+# ---- the data --------------------------------------------------------------------------------
+
+
+def _recorded(server: Any, until_s: int) -> list[Recorded]:
+    """What the rules record of the fleet at its mean load: each rule is asked in its order, after
+    what it needs was written for it.
+    """
+    fleet = scraped()
+    since_s = numpy.arange(-2 * HOUR_S, 1, SCRAPE_S)
+    rising = numpy.array([[series[2]] for series in fleet])
+    at = numpy.array([[series[1]] for series in fleet])
+    values = numpy.where(rising, at * (since_s + 2 * HOUR_S), at)
+    for half in numpy.array_split(numpy.arange(len(since_s)), 4):
+        times_ms = (until_s + since_s[half]) * 1000
+        write(server.client, [series[0] for series in fleet], times_ms, values[:, half])
+    write(server.client, [LIMITS], numpy.array([until_s * 1000]), numpy.array([[1e6]]))
+    found = [Recorded(LIMITS, 1e6, None)]
+    for rule in _recording_rules():
+        for one in server.query(rule["expr"], until_s):
+            labels = {**one["metric"], "__name__": rule["record"]}
+            value = float(one["value"][1])
+            write(server.client, [labels], numpy.array([until_s * 1000]), numpy.array([[value]]))
+            found += _by_hour(labels, value)
+    return found
+
+
+def _recording_rules() -> list[dict[str, Any]]:
+    groups = yaml.safe_load((RULES / "inferprint.rules.yml").read_text())["groups"]
+    return [rule for group in groups for rule in group["rules"]]
+
+
+def _by_hour(labels: Labels, value: float) -> list[Recorded]:
+    if "hour" not in labels:
+        return [Recorded(labels, value, None)]
+    return [Recorded({**labels, "hour": f"{hour:02}"}, value, hour) for hour in range(24)]
+
+
+def _fill(server: Any, recorded: Sequence[Recorded], until_s: int, hours: int) -> int:
+    """Writes the hours up to a time, oldest first; returns how many samples."""
+    fleet = scraped()
+    begins_s = until_s - hours * HOUR_S
+    written = 0
+    for hour in range(hours):
+        starts_s = begins_s + hour * HOUR_S
+        since_s = starts_s - begins_s + numpy.arange(SCRAPE_S, HOUR_S + 1, SCRAPE_S)
+        raw = _raw(fleet, since_s)
+        write(server.client, [series[0] for series in fleet], (begins_s + since_s) * 1000, raw)
+        since_s = starts_s - begins_s + numpy.arange(RULE_S, HOUR_S + 1, RULE_S)
+        made = _made(recorded, starts_s // HOUR_S % 24, since_s)
+        write(server.client, [one.labels for one in recorded], (begins_s + since_s) * 1000, made)
+        written += raw.size + int((~numpy.isnan(made)).sum())
+    return written
+
+
+def _raw(fleet: Sequence[tuple[Labels, float, bool]], since_s: numpy.ndarray) -> numpy.ndarray:
+    at = numpy.array([[series[1]] for series in fleet])
+    rising = numpy.array([[series[2]] for series in fleet])
+    # Whole numbers and rounded joules, as counters are: noise in the last digits compresses badly.
+    return numpy.where(rising, (at * curve(since_s)).round(3), at)
+
+
+def _made(recorded: Sequence[Recorded], hour: int, since_s: numpy.ndarray) -> numpy.ndarray:
+    at = numpy.array([[one.value if one.hour in (None, hour) else numpy.nan] for one in recorded])
+    return at * rate(since_s)
+
+
+# ---- what is measured ------------------------------------------------------------------------
+
+
+def _timed(
+    server: Any, dashboard: Dashboard, until_s: int, hours: int, quick: bool
+) -> dict[str, Any]:
+    found = {}
+    for panel in dashboard.panels:
+        for number, query in enumerate(panel.queries):
+            taken = [
+                _taken_ms(server, panel, query, until_s, hours) for _ in range(3 if quick else 7)
+            ]
+            found[f"{panel.title}, {number + 1}"] = (taken[0], median(taken[1:]))
+    slowest = max(found, key=lambda name: found[name][1])
+    return {
+        "queries": len(found),
+        "slowest_ms": found[slowest][1],
+        "slowest_first_ms": max(first for first, _ in found.values()),
+        "all_ms": sum(again for _, again in found.values()),
+        "over_200_ms": [name for name, (_, again) in found.items() if again > 200],
+        "slowest": slowest,
+    }
+
+
+def _taken_ms(server: Any, panel: Panel, query: Query, until_s: int, hours: int) -> float:
+    range_s = {"1h": HOUR_S, "now/d": min(hours, 24) * HOUR_S}.get(panel.time_from, hours * HOUR_S)
+    step_s = max(STEP_S, range_s // POINTS)
+    expr = _asked(query.expr, range_s, step_s)
+    call: dict[str, Any] = {"query": expr, "time": until_s}
+    if not panel.instant:
+        call |= {"start": until_s - range_s, "end": until_s, "step": step_s}
+    path = "/api/v1/query" if panel.instant else "/api/v1/query_range"
+    began_s = time.perf_counter()
+    answer = server.client.get(path, params=call)
+    taken_ms = (time.perf_counter() - began_s) * 1e3
+    if not answer.is_success or not answer.json()["data"]["result"]:
+        raise RuntimeError(f"{panel.title}: nothing was found by {expr}: {answer.text[:200]}")
+    return taken_ms
+
+
+def _asked(expr: str, range_s: int, step_s: int) -> str:
+    """The query as Grafana sends it, with everything chosen."""
+    values = {
+        "__range": f"{range_s}s",
+        "__rate_interval": f"{max(step_s + SCRAPE_S, 4 * SCRAPE_S)}s",
+        "host": ".*",
+        "model": ".*",
+        "currency": "EUR",
+    }
+    return re.sub(r"\$(\w+)", lambda found: values[found[1]], expr)
+
+
+def _rules(server: Any) -> dict[str, Any]:
+    """What the rules take, as the server itself has timed them."""
+    until_s = time.monotonic() + 90
+    while any(rule["evaluationTime"] == 0 for rule in server.rules()):
+        if time.monotonic() > until_s:
+            raise RuntimeError("not every rule was evaluated within 90 s")
+        time.sleep(0.5)
+    taken_ms = [rule["evaluationTime"] * 1e3 for rule in server.rules()]
+    return {"rules": len(taken_ms), "slowest_ms": max(taken_ms), "all_ms": sum(taken_ms)}
+
+
+if __name__ == "__main__":
+    main(__doc__, measure)
