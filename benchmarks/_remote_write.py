@@ -52,14 +52,14 @@ def _series(
     laid_out = numpy.empty((*values.shape, _SIZE), numpy.uint8)
     laid_out[:, :, :3] = numpy.frombuffer(_HEAD + _VALUE, numpy.uint8)
     laid_out[:, :, 3:11] = values.astype("<f8")[:, :, None].view(numpy.uint8)
-    laid_out[:, :, 11] = _TIME[0]
+    laid_out[:, :, 11] = ord(_TIME)
     groups = times_ms[:, None] >> numpy.arange(0, 42, 7)
     laid_out[:, :, 12:18] = (groups & 127) | numpy.array([128] * 5 + [0])
     known = ~numpy.isnan(values)
     found = []
-    for name, samples, keep in zip(labels, laid_out, known, strict=True):
-        if keep.any():
-            body = _encoded(name) + samples[keep].tobytes()
+    for row, name in enumerate(labels):
+        if known[row].any():
+            body = _encoded(name) + laid_out[row, known[row]].tobytes()
             found.append(b"\x0a" + _varint(len(body)) + body)
     return found
 

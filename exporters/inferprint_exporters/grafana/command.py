@@ -74,7 +74,8 @@ def _copy(name: str, output: Path) -> list[Path]:
     folder = output / name
     folder.mkdir(parents=True, exist_ok=True)
     found = []
-    for file in sorted((resources.files(__package__) / name).iterdir(), key=lambda file: file.name):
+    shipped = resources.files("inferprint_exporters.grafana") / name
+    for file in sorted(shipped.iterdir(), key=lambda file: file.name):
         path = folder / file.name
         path.write_bytes(file.read_bytes())
         found.append(path)

@@ -131,8 +131,8 @@ PER_REQUEST = Row(
         ),
         Panel(
             "Energy of requests in the last hour, with traces",
-            "What 95 % of a model's requests that ended well stay under. Each dot is a request that "
-            "stands for its bucket; its link leads to the trace, where it has one.",
+            "What 95 % of a model's requests that ended well stay under. Each dot is a request "
+            "that stands for its bucket; its link leads to the trace, where it has one.",
             "lines",
             (
                 Query(
