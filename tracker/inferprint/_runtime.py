@@ -379,6 +379,26 @@ class Tracker:
             return f"request {request.request_id}: call sample() after its end"
         return f"request {request.request_id} was not settled within {timeout:g} s"
 
+    def feedback(self, request_id: str, useful: bool = False) -> bool:
+        """Tells the exporters whether what a request gave was of use; what is not counts as
+        wasted in reports, beside what failed. Nothing is waited for.
+
+        Args:
+            request_id: of a request, at any time after it began.
+            useful: whether it was; may be told again, differently.
+
+        Returns:
+            Whether there is an exporter that takes it, such as ``store``.
+
+        Raises:
+            ConfigError: the id is no text, or ``useful`` is not True or False.
+        """
+        if not isinstance(request_id, str) or not request_id:
+            raise ConfigError("request_id", request_id, "the id of a request, as on its receipt")
+        if not isinstance(useful, bool):
+            raise ConfigError("useful", useful, "True or False")
+        return any([box.feedback(request_id, useful) for box in self._engine.outboxes])
+
     # ---- books ---------------------------------------------------------------------------
 
     def sample(self) -> None:
