@@ -72,7 +72,7 @@ def run(args: argparse.Namespace) -> int:
 
 def _made(args: argparse.Namespace) -> str:
     from inferprint_exporters.report.compare import compare
-    from inferprint_exporters.report.content import content
+    from inferprint_exporters.report.content import content, finite
     from inferprint_exporters.report.sensitivity import sensitivity
 
     question = _question(args)
@@ -82,7 +82,7 @@ def _made(args: argparse.Namespace) -> str:
         report["compare"] = compare(found, args.compare)
     if args.sensitivity:
         report["sensitivity"] = sensitivity(found)
-    return _text("json" if args.json else args.format, report, found, args.context)
+    return _text("json" if args.json else args.format, finite(report), found, args.context)
 
 
 def _question(args: argparse.Namespace) -> Question:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -15,10 +16,11 @@ from inferprint_exporters.report.resident import keeping_loaded, resident
 from inferprint_exporters.report.sci import sci
 from inferprint_exporters.report.stages import stages
 from inferprint_exporters.report.tally import Tally, grouped
+from inferprint_exporters.report.used import used
 from inferprint_exporters.store.rows import SECONDS_PER_DAY
 from inferprint_exporters.store.tables import COMPONENTS, PARTS
 
-__all__ = ["block", "content", "ends"]
+__all__ = ["block", "content", "ends", "finite"]
 
 ENERGY = ("energy_j", "active_j", "idle_j", "standing_j", "overhead_j")
 IMPACTS = ("water_l", "materials_g", "primary_energy_megajoule")
@@ -107,6 +109,17 @@ def block(tally: Tally) -> dict[str, Any]:
 def ends(figure: Range) -> dict[str, float]:
     """A range as plain values."""
     return {"low": figure.low, "mid": figure.mid, "high": figure.high}
+
+
+def finite(value: Any) -> Any:
+    """The same plain values, without numbers that are none: what is divided by next to nothing
+    is not known.
+    """
+    if isinstance(value, dict):
+        return {name: finite(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _whole(number: float | None) -> int | None:
@@ -227,13 +240,13 @@ def _quality(rows: Sequence[Row]) -> dict[str, Any]:
 
 def _factors(rows: Sequence[Row], found: Found) -> list[dict[str, Any]]:
     """Every factor that was used, with the number of requests."""
-    used: dict[tuple[Any, ...], dict[str, Any]] = {}
-    for key, tally in grouped(rows, lambda row: row.value).items():
-        for factor in found.factors.get(key, ()):
+    listed: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for tally, factors in used(found, rows):
+        for factor in factors:
             identity = (factor.name, factor.region, factor.value, factor.unit, factor.source)
-            entry = used.setdefault(identity, _factor(factor) | {"requests": 0})
+            entry = listed.setdefault(identity, _factor(factor) | {"requests": 0})
             entry["requests"] += tally.requests
-    return [used[identity] for identity in sorted(used, key=lambda i: i[:3])]
+    return [listed[identity] for identity in sorted(listed, key=lambda i: i[:3])]
 
 
 def _factor(factor: Any) -> dict[str, Any]:

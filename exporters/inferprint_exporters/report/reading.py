@@ -10,7 +10,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from sqlalchemy import ColumnElement, Connection, Engine, and_, func, select
+from sqlalchemy import ColumnElement, Connection, Engine, and_, func, select, true
 
 from inferprint.impacts import Factor
 from inferprint_exporters.report.question import Question
@@ -168,7 +168,9 @@ def _whole_days(connection: Connection, question: Question, *, by_day: bool) -> 
         where.append(c.day < after)
     totals = [func.sum(c[name]) for name in SUMS]
     asked = select(*keys, *totals, func.min(c.first_s), func.max(c.last_s))
-    for row in connection.execute(asked.where(and_(True, *where)).group_by(*keys)):
+    # Feedback may have left nothing of a row.
+    asked = asked.where(and_(true(), *where)).group_by(*keys).having(func.sum(c.requests) > 0)
+    for row in connection.execute(asked):
         yield _row(row if by_day else (None, *row))
 
 
@@ -177,7 +179,7 @@ def _cut_days(connection: Connection, question: Question) -> Iterator[Row]:
     for since_s, until_s in _cuts(question):
         if not since_s < until_s or math.isinf(since_s) and math.isinf(until_s):
             continue
-        where = and_(True, *_wanted(receipts, question))
+        where = and_(true(), *_wanted(receipts, question))
         where = and_(where, at >= since_s) if since_s > -math.inf else where
         where = and_(where, at < until_s) if until_s < math.inf else where
         hosted = CELL.index("hosted")

@@ -17,7 +17,8 @@ from typing import Any, Literal
 from inferprint.impacts import Factor
 from inferprint.ranges import Range
 from inferprint_exporters.report.reading import Found
-from inferprint_exporters.report.tally import Tally, grouped
+from inferprint_exporters.report.tally import Tally
+from inferprint_exporters.report.used import used
 
 __all__ = ["sensitivity"]
 
@@ -94,8 +95,7 @@ def _ranked(
 
 def _swings(total: Total, tally: Tally, found: Found) -> dict[tuple[str, str], Swing]:
     swings = {("energy", "meters and shares"): _by_energy(total, tally)}
-    for key, part in grouped(tally.rows, lambda row: row.value).items():
-        factors = found.factors.get(key, ())
+    for part, factors in used(found, tally.rows):
         several = {name for name, n in Counter(factor.name for factor in factors).items() if n > 1}
         for factor, name, below in _roles(total, factors):
             moved = part.mid(name)

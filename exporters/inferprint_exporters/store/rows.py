@@ -7,20 +7,25 @@ import hashlib
 import json
 import math
 from collections.abc import Iterator, Mapping
+from dataclasses import replace
 from typing import Any
 
 from inferprint.impacts import Factor
 from inferprint.ranges import Range
 from inferprint.receipt import Receipt, plain
 from inferprint.units import SECONDS_PER_HOUR
-from inferprint_exporters.store.tables import COMPONENTS, PARTS, RANGES, receipts
+from inferprint_exporters.store.tables import COMPONENTS, GRID, PARTS, RANGES, receipts
 
-__all__ = ["HOSTED", "factor_set", "rows_of"]
+__all__ = ["HOSTED", "INTENSITY", "factor_set", "rows_of"]
 
 HOSTED = "hosted"
 """The flag of an estimate for a model that runs elsewhere."""
 
+INTENSITY = "grid_carbon_intensity"
 SECONDS_PER_DAY = 86_400
+# Beyond these a number is no count any more, but a fault of what told it.
+MOST_SHARERS = 1 << 20
+MOST_TOKENS = 10**12
 COLUMNS = tuple(column.name for column in receipts.columns if column.name not in ("id", "batch"))
 _OWN_COLUMNS = ("route", "tenant", "phase")
 
@@ -32,9 +37,21 @@ def rows_of(receipt: Receipt, parent_id: str | None = None) -> Iterator[dict[str
         yield from rows_of(child, receipt.request_id)
 
 
-@functools.lru_cache(maxsize=256)
 def factor_set(factors: tuple[Factor, ...]) -> tuple[str, str]:
-    """A set of factors as JSON, and its key: the same numbers and sources have the same."""
+    """The key of a set of factors, and the set as JSON: the same sources and numbers have the
+    same key, but for the grid's carbon intensity, whose number is the hour's and not in it.
+    """
+    return _as_json(tuple(_timeless(factor) for factor in factors))
+
+
+def _timeless(factor: Factor) -> Factor:
+    if factor.name != INTENSITY:
+        return factor
+    return replace(factor, value=0.0, low=None, high=None)
+
+
+@functools.lru_cache(maxsize=256)
+def _as_json(factors: tuple[Factor, ...]) -> tuple[str, str]:
     text = json.dumps([plain(factor) for factor in factors], sort_keys=True)
     return hashlib.sha256(text.encode()).hexdigest(), text
 
@@ -47,6 +64,10 @@ def _row(receipt: Receipt, parent_id: str | None) -> dict[str, Any]:
     for name, figure in _figures(receipt).items():
         row |= _ends(name, figure)
     row |= _middles(receipt)
+    for factor in receipt.factors:
+        if factor.name == INTENSITY:
+            grid = factor.range
+            row |= dict(zip(GRID, (grid.mid, grid.low, grid.high), strict=True))
     return row
 
 
@@ -104,7 +125,7 @@ def _concurrency(receipt: Receipt) -> int | None:
         return None
     # A shade less: the sum of a lone request's shares is its duration but for rounding.
     sharers = receipt.duration_s / reserved_s * (1 - 1e-6)
-    return 1 << max(0, math.ceil(math.log2(sharers)))
+    return 1 << max(0, math.ceil(math.log2(sharers))) if sharers <= MOST_SHARERS else None
 
 
 def _figures(receipt: Receipt) -> dict[str, Range | None]:
@@ -143,10 +164,14 @@ def _middles(receipt: Receipt) -> dict[str, Any]:
     return {
         **middles,
         **_components(receipt),
-        "input_tokens": told.input,
-        "cached_input_tokens": told.cached_input,
-        "output_tokens": told.output,
+        "input_tokens": _count(told.input),
+        "cached_input_tokens": _count(told.cached_input),
+        "output_tokens": _count(told.output),
     }
+
+
+def _count(tokens: int | None) -> int | None:
+    return tokens if tokens is not None and tokens <= MOST_TOKENS else None
 
 
 def _components(receipt: Receipt) -> dict[str, float]:

@@ -27,6 +27,8 @@ from sqlalchemy import (
     func,
 )
 
+from inferprint.units import JOULES_PER_KWH
+
 __all__ = ["DIMENSIONS", "FIGURES", "METADATA", "VERSION", "aggregates", "known_of"]
 
 VERSION = 1
@@ -57,6 +59,9 @@ PLAIN = (
 """Figures of which the middle alone is kept."""
 
 TOKENS = ("input_tokens", "cached_input_tokens", "output_tokens")
+
+GRID = ("grid_g_per_kwh", "grid_g_per_kwh_low", "grid_g_per_kwh_high")
+"""The carbon intensity that a receipt was computed with."""
 
 FIGURES = (*RANGES, *PLAIN, *TOKENS)
 """Every figure that is summed."""
@@ -105,6 +110,8 @@ receipts = Table(
     Column("idle_policy", String(16), nullable=False),
     Column("attribution_method", Text, nullable=False),
     Column("factor_set", String(64), nullable=False),
+    # The one factor that is the hour's, and so almost of each receipt its own.
+    *(Column(name, REAL) for name in GRID),
     # What follows from that, to group by.
     Column("day", Integer, nullable=False),  # since 1970, UTC
     Column("hour", Integer, nullable=False),  # of that day
@@ -178,6 +185,7 @@ def aggregates() -> dict[str, ColumnElement[Any]]:
     told = r.input_tokens.is_not(None) & r.output_tokens.is_not(None)
     carbon_told = told & r.carbon_g.is_not(None)
     with_output = (r.output_tokens > 0) & r.energy_j.is_not(None) & r.active_j.is_not(None)
+    kwh = (r.energy_j + func.coalesce(r.overhead_j, 0.0)) / JOULES_PER_KWH
     resident = r.reserved_s.is_not(None) & r.idle_j.is_not(None)
     return made | {
         # For ratios, whose two figures must be of the same requests.
@@ -190,6 +198,10 @@ def aggregates() -> dict[str, ColumnElement[Any]]:
         "active_of_output_j": _when(with_output, r.active_j),
         "outputs_with_energy": _when(with_output, r.output_tokens),
         "requests_with_output": _when(with_output, 1),
+        "grid_kwh": _when(r.grid_g_per_kwh.is_not(None), kwh),
+        "grid_g": _when(r.grid_g_per_kwh.is_not(None), kwh * r.grid_g_per_kwh),
+        "grid_g_low": _when(r.grid_g_per_kwh.is_not(None), kwh * r.grid_g_per_kwh_low),
+        "grid_g_high": _when(r.grid_g_per_kwh.is_not(None), kwh * r.grid_g_per_kwh_high),
         "idle_of_reserved_j": _when(resident, r.idle_j),
         "reserved_with_idle_s": _when(resident, r.reserved_s),
     }

@@ -18,12 +18,13 @@ from inferprint._version import __version__
 from inferprint.errors import ConfigError
 from inferprint.units import JOULES_PER_KWH
 from inferprint_exporters.report.reading import Found
+from inferprint_exporters.report.used import used
+from inferprint_exporters.store.rows import INTENSITY
 
 __all__ = ["context", "missing", "render"]
 
 FORMAT_VERSION = "0.1"
 FORMAT_URI = "https://github.com/Boavizta/BoAmps/tree/main/model"
-INTENSITY = "grid_carbon_intensity"
 COMPONENTS = {"gpu": "gpu", "cpu": "cpu", "dram": "ram"}
 # Half-widths that the schema's field ``quality`` stands for.
 QUALITY = ((0.10, "high"), (0.25, "medium"), (0.50, "low"))
@@ -147,19 +148,15 @@ def _components(found: Found) -> Iterator[dict[str, Any]]:
 
 
 def _environment(found: Found) -> dict[str, Any]:
-    grids = {
-        (factor.region, factor.value)
-        for factors in found.factors.values()
-        for factor in factors
-        if factor.name == INTENSITY
-    }
-    countries = {region for region, _ in grids}
+    rows = [row for row in found.rows if row.dimension == "factors"]
+    grids = [f for _, factors in used(found, rows) for f in factors if f.name == INTENSITY]
+    countries = {factor.region for factor in grids}
     if len(countries) != 1 or len(country := countries.pop()) != 3:
         return {}
-    values = [value for _, value in grids]
-    return {"country": country} | (
-        {"powerSourceCarbonIntensity": values[0]} if len(values) == 1 else {}
-    )
+    environment: dict[str, Any] = {"country": country}
+    if len(grids) == 1:
+        environment["powerSourceCarbonIntensity"] = grids[0].value
+    return environment
 
 
 def _quality(report: Mapping[str, Any]) -> str | None:

@@ -20,6 +20,7 @@ from inferprint.units import GRAMS_PER_KG, JOULES_PER_KWH
 from inferprint_exporters.report.formats.table import written
 from inferprint_exporters.report.reading import Found
 from inferprint_exporters.report.tally import Tally, grouped
+from inferprint_exporters.store.rows import INTENSITY
 
 __all__ = ["columns", "render"]
 
@@ -56,9 +57,6 @@ def _rows(found: Found) -> Iterator[dict[str, Any]]:
     where = next(iter(regions)) if len(regions) == 1 else ""
     for (day, model), tally in groups.items():
         yield _row(day, model, tally) | _place(where) | _hardware(found)
-
-
-INTENSITY = "grid_carbon_intensity"
 
 
 def _row(day: int, model: str, tally: Tally) -> dict[str, Any]:
