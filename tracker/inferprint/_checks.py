@@ -40,7 +40,14 @@ _LIMITS = {
 _WORDS = {"pue": "upper", "hardware_price_per_hour": "rent"}
 _REQUIRED = {"sample_interval_s", "standing_horizon_s"}
 _NAMES = ("sources", "exporters", "calibration", "hardware")
-_TEXTS = ("location", "factors_path", "powercap_root", "learned_path", "prometheus_host", "store_url")
+_TEXTS = (
+    "location",
+    "factors_path",
+    "powercap_root",
+    "learned_path",
+    "prometheus_host",
+    "store_url",
+)
 _OPTIONAL = {"factors_path", "hardware", "learned_path", "location", "sources", "store_url"}
 
 

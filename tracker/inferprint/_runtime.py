@@ -397,7 +397,8 @@ class Tracker:
             raise ConfigError("request_id", request_id, "the id of a request, as on its receipt")
         if not isinstance(useful, bool):
             raise ConfigError("useful", useful, "True or False")
-        return any([box.feedback(request_id, useful) for box in self._engine.outboxes])
+        takes = [box.feedback(request_id, useful) for box in self._engine.outboxes]
+        return any(takes)
 
     # ---- books ---------------------------------------------------------------------------
 

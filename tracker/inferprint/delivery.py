@@ -154,7 +154,9 @@ class Outbox:
     def flush(self, timeout_s: float) -> bool:
         """Waits until the exporter has all that was put; whether it has."""
         with self._changed:
-            return self._changed.wait_for(lambda: not (self._is_waited_for or self._busy), timeout_s)
+            return self._changed.wait_for(
+                lambda: not (self._is_waited_for or self._busy), timeout_s
+            )
 
     def close(self) -> None:
         """Hands over what waits and closes the exporter; waits for it, but not for long."""

@@ -36,7 +36,9 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two models, or tenant=A")
     parser.add_argument("--sensitivity", action="store_true", help="what moves the totals most")
     parser.add_argument("--include-hosted", action="store_true", help="estimates among the totals")
-    parser.add_argument("--bare-idle-w", type=_number, metavar="W", help="power with no model loaded")
+    parser.add_argument(
+        "--bare-idle-w", type=_number, metavar="W", help="power with no model loaded"
+    )
     parser.add_argument("--load-energy-j", type=_number, metavar="J", help="to load a model once")
     parser.add_argument("--context", metavar="FILE", help="what else a BoAmps report is to say")
 
@@ -144,9 +146,8 @@ def _json(report: Any) -> str:
 def _say_missing(fields: list[str]) -> None:
     if fields:
         needed = ", ".join(fields)
-        print(
-            f"inferprint: not a complete BoAmps report, for want of {needed}: give --context FILE",
-            file=sys.stderr,
+        sys.stderr.write(
+            f"inferprint: not a complete BoAmps report, for want of {needed}: give --context FILE\n"
         )
 
 

@@ -177,7 +177,7 @@ def _whole_days(connection: Connection, question: Question, *, by_day: bool) -> 
 def _cut_days(connection: Connection, question: Question) -> Iterator[Row]:
     at = receipts.c.started_at
     for since_s, until_s in _cuts(question):
-        if not since_s < until_s or math.isinf(since_s) and math.isinf(until_s):
+        if not since_s < until_s or (math.isinf(since_s) and math.isinf(until_s)):
             continue
         where = and_(true(), *_wanted(receipts, question))
         where = and_(where, at >= since_s) if since_s > -math.inf else where

@@ -32,7 +32,9 @@ def sci(tally: Tally) -> dict[str, Any]:
 def _score(basis: str, tally: Tally) -> dict[str, Any]:
     carbon = tally.figure("carbon_g")
     assert carbon is not None  # it has a basis
-    told = Range(*map(tally.sum, ("carbon_of_told_g_low", "carbon_of_told_g", "carbon_of_told_g_high")))
+    told = Range(
+        *map(tally.sum, ("carbon_of_told_g_low", "carbon_of_told_g", "carbon_of_told_g_high"))
+    )
     per = {
         "token": ratio(told, tally.sum("tokens_with_carbon")),
         "output_token": ratio(told, tally.sum("outputs_with_carbon")),

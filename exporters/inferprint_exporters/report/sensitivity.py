@@ -141,7 +141,11 @@ def _interval(factor: Factor) -> tuple[float, float, str]:
 def _move(swing: Swing, factor: Factor, moved: float, below: bool) -> None:
     low, high, _ = _interval(factor)
     swing.low, swing.high = min(swing.low, low), max(swing.high, high)
-    ends = [factor.value / end if below else end / factor.value for end in (low, high) if end or not below]
+    ends = [
+        factor.value / end if below else end / factor.value
+        for end in (low, high)
+        if end or not below
+    ]
     changes = [moved * (end - 1) for end in ends]
     swing.total_low += min(changes)
     swing.total_high += max(changes)

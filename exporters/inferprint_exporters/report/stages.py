@@ -46,7 +46,12 @@ def stages(tally: Tally) -> list[dict[str, Any]]:
 
 
 def _stage(
-    stage: str, name: str, included: list[str], left_out: list[str], grams: list[Any], note: str = ""
+    stage: str,
+    name: str,
+    included: list[str],
+    left_out: list[str],
+    grams: list[Any],
+    note: str = "",
 ) -> dict[str, Any]:
     return {
         "stage": stage,

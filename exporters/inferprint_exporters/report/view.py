@@ -88,7 +88,9 @@ def _totals(report: Report) -> Section:
     ]
     rows += [[f"of it {c}", watt_hours(p["energy_j"]), ""] for c, p in _parts(report)]
     for name, count in report["tokens"].items():
-        rows.append([f"{name.replace('_', ' ')} tokens", number(count), _unknown(unknown, f"{name}_tokens")])
+        rows.append(
+            [f"{name.replace('_', ' ')} tokens", number(count), _unknown(unknown, f"{name}_tokens")]
+        )
     return Section("Totals", notes, ("", "sum", "not known of"), rows)
 
 
@@ -146,9 +148,7 @@ def _group_row(name: str, block: Report) -> list[str]:
 def _partly(block: Report) -> list[tuple[str, int]]:
     """What is in the row and known of a part of its requests alone."""
     shown = ("energy_j", "active_j", "idle_j", "standing_j", "carbon_g", "cost", "output_tokens")
-    return [
-        (n, c) for n, c in block["unknown"].items() if n in shown and c < block["requests"]
-    ]
+    return [(n, c) for n, c in block["unknown"].items() if n in shown and c < block["requests"]]
 
 
 def _wasted(wasted: Report) -> Section:
@@ -218,7 +218,11 @@ def _stages(found: list[Report]) -> Section:
     rows = []
     for stage in found:
         carbon = [grams(c["carbon_g"], None, "CO2e") for c in stage["carbon"]]
-        carbon = [" + ".join(carbon) + (f" ({stage['note']})" if stage["note"] else "")] if carbon else [""]
+        carbon = (
+            [" + ".join(carbon) + (f" ({stage['note']})" if stage["note"] else "")]
+            if carbon
+            else [""]
+        )
         included = "; ".join(stage["included"]) or "nothing"
         rows.append(
             [stage["stage"], stage["name"], included, "; ".join(stage["not_included"]), *carbon]
@@ -234,7 +238,9 @@ def _compare(found: Report) -> Section:
         times = NOT_KNOWN if over is None else number(over["mid"])
         if over is not None and over["low"] < over["high"]:
             times += f" ({number(over['low'])} to {number(over['high'])})"
-        sides = [number(side["each"][name] and side["each"][name]["mid"]) for side in (first, second)]
+        sides = [
+            number(side["each"][name] and side["each"][name]["mid"]) for side in (first, second)
+        ]
         rows.append([name.replace("_", " "), *sides, times])
     names = found["names"]
     return Section("Side by side", [], ("", *names, "second over first"), rows)
@@ -243,7 +249,10 @@ def _compare(found: Report) -> Section:
 def _sensitivity(ranked: Report) -> Section:
     unit = ranked["unit"]
     title = f"What moves the {ranked['total']} most"
-    notes = [f"Of {number(ranked['value'])} {unit}" + (f" ({ranked['basis']})." if ranked.get("basis") else ".")]
+    notes = [
+        f"Of {number(ranked['value'])} {unit}"
+        + (f" ({ranked['basis']})." if ranked.get("basis") else ".")
+    ]
     rows = [
         [
             " ".join(filter(None, (row["factor"], row["region"]))),

@@ -173,17 +173,13 @@ def _apply_told(connection: Connection, mine: ColumnElement[bool]) -> None:
     told = pending_feedback.c
     useful = select(told.useful).where(told.request_id == receipts.c.request_id)
     known = receipts.c.request_id.in_(select(told.request_id))
-    connection.execute(
-        update(receipts).where(mine, known).values(useful=useful.scalar_subquery())
-    )
+    connection.execute(update(receipts).where(mine, known).values(useful=useful.scalar_subquery()))
     _forget_told(connection, mine)
 
 
 def _forget_told(connection: Connection, applied: ColumnElement[bool]) -> None:
     done = select(receipts.c.request_id).where(applied)
-    connection.execute(
-        delete(pending_feedback).where(pending_feedback.c.request_id.in_(done))
-    )
+    connection.execute(delete(pending_feedback).where(pending_feedback.c.request_id.in_(done)))
 
 
 def _link(connection: Connection, rows: dict[str, dict[str, Any]], batch: int) -> None:

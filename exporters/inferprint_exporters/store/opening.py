@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select
+from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, update
 from sqlalchemy.engine import URL, make_url
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
@@ -98,6 +98,8 @@ def _prepare(connection: Connection, create: bool, field: str, shown: str) -> No
     there = set(inspect(connection).get_table_names())
     if store.name in there:
         _check_version(connection, field, shown)
+        if create:  # to see now whether it may be written to
+            connection.execute(update(store).values(version=VERSION))
     elif not create:
         mend = "The exporter 'store' makes it: INFERPRINT_EXPORTERS=store."
         raise ConfigError(field, shown, "a database that has a store in it", mend)

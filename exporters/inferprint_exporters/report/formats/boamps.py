@@ -97,7 +97,12 @@ def missing(made: Mapping[str, Any]) -> list[str]:
         items: Any = made
         for name in path:
             items = items.get(name) or {}
-        gone += [f"{'.'.join(path)}[{i}].{n}" for i, one in enumerate(items) for n in names if n not in one]
+        gone += [
+            f"{'.'.join(path)}[{i}].{n}"
+            for i, one in enumerate(items)
+            for n in names
+            if n not in one
+        ]
     return gone
 
 
@@ -178,5 +183,8 @@ def _filled(made: Mapping[str, Any]) -> dict[str, Any]:
 def _merged(made: Any, given: Any) -> Any:
     if isinstance(made, dict) and isinstance(given, Mapping):
         both = dict.fromkeys([*made, *given])
-        return {name: _merged(made.get(name), given[name]) if name in given else made[name] for name in both}
+        return {
+            name: _merged(made.get(name), given[name]) if name in given else made[name]
+            for name in both
+        }
     return given

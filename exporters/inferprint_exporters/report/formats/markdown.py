@@ -18,7 +18,9 @@ def render(report: Mapping[str, Any]) -> str:
 
 
 def _section(section: Section) -> str:
-    return "\n\n".join(filter(None, [f"## {_plain(section.title)}", *_notes(section), _table(section)]))
+    return "\n\n".join(
+        filter(None, [f"## {_plain(section.title)}", *_notes(section), _table(section)])
+    )
 
 
 def _notes(section: Section) -> Iterator[str]:

@@ -24,4 +24,6 @@ def render(report: Mapping[str, Any]) -> str:
     )
     template = environment.get_template("page.html")
     found = list(sections(report))
-    return template.render(first=found[:2], rest=found[2:], plots=plots(report), made=report["made"])
+    return template.render(
+        first=found[:2], rest=found[2:], plots=plots(report), made=report["made"]
+    )

@@ -60,7 +60,9 @@ def plots(report: Mapping[str, Any]) -> Iterator[Plot]:
 def _by_model(report: Mapping[str, Any]) -> Plot:
     models = sorted(report["models"].items(), key=lambda item: -(item[1]["energy_j"] or 0.0))
     shown = models[:MOST_MODELS]
-    in_carbon = all(block["carbon_g"] is not None for _, block in shown) and len(report["carbon"]) == 1
+    in_carbon = (
+        all(block["carbon_g"] is not None for _, block in shown) and len(report["carbon"]) == 1
+    )
     layers = [_grams(block) if in_carbon else _watt_hours(block) for _, block in shown]
     figure, axes = _axes(height=1.2 + 0.45 * len(shown))
     _stack(axes, [_short(name) for name, _ in shown], layers, across=True)
@@ -68,7 +70,9 @@ def _by_model(report: Mapping[str, Any]) -> Plot:
     axes.invert_yaxis()
     caption = "Energy by model"
     if in_carbon:
-        caption = "Carbon by model: that of use by what the energy was, and that of making the hardware"
+        caption = (
+            "Carbon by model: that of use by what the energy was, and that of making the hardware"
+        )
     if len(models) > MOST_MODELS:
         caption += f"; the {MOST_MODELS} with the most energy of {len(models)}"
     return Plot(caption + ".", _svg(figure, "by-model"))
@@ -96,7 +100,9 @@ def _by_concurrency(found: Sequence[Mapping[str, Any]]) -> Plot:
     axes.set_xlabel("requests at a time, at most")
     axes.set_ylabel("J for an output token")
     _legend(axes)
-    return Plot("Energy of an output token by how many ran at a time.", _svg(figure, "by-concurrency"))
+    return Plot(
+        "Energy of an output token by how many ran at a time.", _svg(figure, "by-concurrency")
+    )
 
 
 def _watt_hours(block: Mapping[str, Any]) -> dict[str, float]:
@@ -115,7 +121,9 @@ def _grams(block: Mapping[str, Any]) -> dict[str, float]:
     return parts | ({"embodied": carbon["embodied_g"]} if carbon["embodied_g"] else {})
 
 
-def _stack(axes: Axes, names: Sequence[str], layers: Sequence[Mapping[str, float]], across: bool) -> None:
+def _stack(
+    axes: Axes, names: Sequence[str], layers: Sequence[Mapping[str, float]], across: bool
+) -> None:
     places, below = range(len(names)), [0.0] * len(names)
     for part, colour in COLOURS.items():
         values = [layer.get(part, 0.0) for layer in layers]
