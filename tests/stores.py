@@ -5,7 +5,8 @@ from __future__ import annotations
 import json
 import random
 from collections.abc import Iterable, Sequence
-from contextlib import redirect_stdout
+from contextlib import ExitStack, redirect_stdout
+from contextvars import copy_context
 from dataclasses import replace
 from datetime import UTC, datetime
 from io import StringIO
@@ -59,8 +60,8 @@ def reported(url: str, *options: str) -> dict[str, Any]:
 def day_of_load(url: str, requests_an_hour: int = 12) -> Sequence[Receipt]:
     """A day of two models on one GPU, most by day, some failing: its receipts, stored.
 
-    A request that loads each model comes first, some requests run others inside them, and
-    one in ten overlaps the next.
+    A request that loads each model comes first, some requests run others inside them or beside
+    them.
     """
     config = Config(
         exporters=("store",),
@@ -70,6 +71,7 @@ def day_of_load(url: str, requests_an_hour: int = 12) -> Sequence[Receipt]:
         electricity_price=0.2,
         currency="EUR",
         wue_l_per_kwh=0.2,
+        hardware=("gpu:H100=1", "server=0.125"),
         gpu_idle_w=60.0,
     )
     clock, kept, rng = FakeClock(wall=MIDNIGHT), Kept(), random.Random(7)
@@ -111,6 +113,18 @@ class _Day:
         self._tracker.sample()
 
     def _request(self) -> None:
+        """A request; with one in five, three others run from its start to its end."""
+        with ExitStack() as beside:
+            for _ in range(3 if self._rng.random() < 0.2 else 0):
+                # In a context of its own it is nobody's child.
+                context = copy_context()
+                other = self._tracker.request("llama-3-8b", labels={"route": "/batch"})
+                context.run(other.__enter__)
+                other.add_tokens(input=500, output=300)
+                beside.callback(context.run, other.__exit__, None, None, None)
+            self._alone()
+
+    def _alone(self) -> None:
         rng = self._rng
         model = rng.choice(("llama-3-8b", "llama-3-8b", "mistral-small"))
         labels = {"route": rng.choice(("/chat", "/rag")), "tenant": rng.choice("abc")}

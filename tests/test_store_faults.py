@@ -45,7 +45,7 @@ def change(url: str, sql: str) -> None:
 )
 def test_a_url_that_is_none_of_a_store_is_refused(url: str) -> None:
     """When the tracker is made, with what would be right."""
-    with pytest.raises(ConfigError, match="sqlite:///receipts.db") as caught:
+    with pytest.raises(ConfigError, match=r"sqlite:///receipts\.db") as caught:
         Tracker(Config(exporters=("store",), store_url=url or None), sources=[])
     assert caught.value.field == "store_url"
 

@@ -66,8 +66,8 @@ def _scaled(
     text = f"{number(value * scale * factor)} {unit}"
     if between is None or between["low"] == between["high"]:
         return text
-    ends = (number(between[end] * scale * factor) for end in ("low", "high"))
-    return f"{text} ({' to '.join(ends)})"
+    low, high = (number(between[end] * scale * factor) for end in ("low", "high"))
+    return text if low == high else f"{text} ({low} to {high})"
 
 
 def _step(value: float, steps: Steps) -> tuple[float, str]:

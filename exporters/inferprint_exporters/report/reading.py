@@ -190,11 +190,15 @@ def _cut_days(connection: Connection, question: Question) -> Iterator[Row]:
 def _row(row: Sequence[Any]) -> Row:
     """A row of the key's columns, the sums and the extremes."""
     key = len(CELL) - 1
-    return Row(*row[:key], row[key : key + len(SUMS)], *row[-len(EXTREMES) :])
+    day, model, dimension, value, basis, currency = row[:key]
+    first_s, last_s = row[-len(EXTREMES) :]
+    figures = row[key : key + len(SUMS)]
+    return Row(day, model, dimension, value, basis, currency, figures, first_s, last_s)
 
 
 def _factors(connection: Connection) -> Iterator[tuple[str, tuple[Factor, ...]]]:
-    for key, text in connection.execute(select(*factor_sets.c)):
+    c = factor_sets.c
+    for key, text in connection.execute(select(c.factor_set, c.factors)):
         yield key, tuple(Factor(**factor) for factor in json.loads(text))
 
 

@@ -73,7 +73,7 @@ def _ranked(
 ) -> dict[str, Any]:
     value = tally.mid("carbon_g" if total == "carbon" else "cost") or 0.0
     swings = _swings(total, tally, found)
-    rows = [
+    rows: list[dict[str, Any]] = [
         {
             "factor": name,
             "region": region,
@@ -89,7 +89,7 @@ def _ranked(
         }
         for (name, region), swing in swings.items()
     ]
-    rows.sort(key=lambda row: -row["moves"])
+    rows.sort(key=lambda row: row["moves"], reverse=True)
     return {"total": total, "unit": unit, **of, "value": value, "factors": rows}
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any, NamedTuple
 
 from inferprint_exporters.report.figures import (
@@ -20,6 +20,7 @@ __all__ = ["Section", "sections"]
 
 Report = Mapping[str, Any]
 NO_NAME = "(none)"
+NO_BASIS = "basis not named"
 GROUPS = {
     "models": "By model",
     "routes": "By route",
@@ -32,6 +33,17 @@ GROUP_COLUMNS = (
     *("", "requests", "energy", "active", "idle", "standing", "carbon", "cost"),
     *("output tokens", "not known"),
 )
+
+
+COMPARED = {
+    "carbon_g_per_request": "gCO2e a request",
+    "cost_per_request": "money a request",
+    "energy_j_per_request": "J a request",
+    "active_j_per_request": "active J a request",
+    "duration_s_per_request": "s a request",
+    "water_l_per_request": "L of water a request",
+    "energy_j_per_output_token": "J an output token",
+}
 
 
 class Section(NamedTuple):
@@ -108,18 +120,29 @@ def _impacts(report: Report) -> Section:
     rows = []
     for carbon in report["carbon"] or [{}]:
         total = grams(carbon.get("carbon_g"), carbon.get("range"), "CO2e")
-        rows.append(["carbon", total, carbon.get("basis", ""), _unknown(unknown, "carbon_g")])
+        rows.append(
+            [
+                "carbon",
+                total,
+                (carbon.get("basis") or NO_BASIS) if carbon else "",
+                _unknown(unknown, "carbon_g"),
+            ]
+        )
         for name, title in (("operational_g", "of use"), ("embodied_g", "of making the hardware")):
             if carbon:
                 rows.append([f"carbon, {title}", grams(carbon[name], None, "CO2e"), "", ""])
     water = litres(report["water_l"], between.get("water_l"))
+    drunk = _parts_of(litres, site=report["water_site_l"], grid=report["water_grid_l"])
     metals = grams(report["materials_g"], between.get("materials_g"), "Sb eq")
+    mined = _parts_of(
+        grams, electricity=report["materials_grid_g"], hardware=report["materials_embodied_g"]
+    )
     primary = NOT_KNOWN
     if report["primary_energy_megajoule"] is not None:
         primary = f"{number(report['primary_energy_megajoule'])} MJ"
     rows += [
-        ["water", water, "at the site and in making the electricity", _unknown(unknown, "water_l")],
-        ["materials", metals, "ADPe", _unknown(unknown, "materials_g")],
+        ["water", water, drunk, _unknown(unknown, "water_l")],
+        ["materials", metals, f"ADPe; {mined}", _unknown(unknown, "materials_g")],
         ["primary energy", primary, "", _unknown(unknown, "primary_energy_megajoule")],
     ]
     for cost in report["costs"] or [{}]:
@@ -128,16 +151,28 @@ def _impacts(report: Report) -> Section:
     return Section("What it means", [], ("", "sum", "", "not known of"), rows)
 
 
+def _parts_of(shown: Callable[[float | None], str], **parts: float | None) -> str:
+    """What a sum is made of, and what of it is not known."""
+    if all(value is None for value in parts.values()):
+        return ""
+    return ", ".join(f"{name} {shown(value)}" for name, value in parts.items())
+
+
+def _words(name: str) -> str:
+    """A figure's name without its unit."""
+    return name.removesuffix("_j").removesuffix("_g").replace("_", " ")
+
+
 def _cost_parts(cost: Report) -> str:
     parts = ((name, cost.get(name)) for name in ("electricity", "hardware"))
-    return ", ".join(f"{name} {number(value)}" for name, value in parts if value is not None)
+    return ", ".join(f"{name} {number(value)}" for name, value in parts if cost)
 
 
 def _group_row(name: str, block: Report) -> list[str]:
     energy = [watt_hours(block[n]) for n in ("energy_j", "active_j", "idle_j", "standing_j")]
     carbon = [grams(c["carbon_g"]) for c in block["carbon"]] or [NOT_KNOWN]
     costs = [money(c["cost"], c["currency"]) for c in block["costs"]] or [NOT_KNOWN]
-    unknown = [f"{n.removesuffix('_j').removesuffix('_g')} of {c}" for n, c in _partly(block)]
+    unknown = [f"{_words(n)} of {number(c)}" for n, c in _partly(block)]
     return [
         *(name or NO_NAME, number(block["requests"]), *energy),
         *(" + ".join(carbon), " + ".join(costs)),
@@ -210,7 +245,9 @@ def _sci(found: Report) -> Section:
     for score in found["scores"]:
         notes += [f"Left out: {what}." for what in score["without"]]
         for unit, per in score["per"].items():
-            rows.append([unit.replace("_", " "), grams(per and per["mid"], per), score["basis"]])
+            rows.append(
+                [unit.replace("_", " "), grams(per and per["mid"], per), score["basis"] or NO_BASIS]
+            )
     return Section("SCI", notes, ("R", "score", "basis") if rows else (), rows)
 
 
@@ -241,7 +278,7 @@ def _compare(found: Report) -> Section:
         sides = [
             number(side["each"][name] and side["each"][name]["mid"]) for side in (first, second)
         ]
-        rows.append([name.replace("_", " "), *sides, times])
+        rows.append([COMPARED[name], *sides, times])
     names = found["names"]
     return Section("Side by side", [], ("", *names, "second over first"), rows)
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
     union_all,
 )
 from sqlalchemy.dialects import postgresql, sqlite
-from sqlalchemy.dialects.postgresql.psycopg import PGDialect_psycopg
+from sqlalchemy.dialects.postgresql import psycopg
 from sqlalchemy.sql.compiler import SQLCompiler
 
 from inferprint_exporters.store.tables import (
@@ -42,7 +42,7 @@ from inferprint_exporters.store.tables import (
 __all__ = ["fold_batch", "fold_one", "insert_into", "summed"]
 
 
-def summed(where: ColumnElement[bool], sign: Any = 1) -> Select[Any]:
+def summed(where: ColumnElement[bool], sign: Any = 1) -> Select[*tuple[Any, ...]]:
     """The rows of ``sums`` that are made of the receipts of a condition.
 
     Args:
@@ -124,7 +124,8 @@ _DIALECTS: Mapping[str, Any] = {"sqlite": sqlite, "postgresql": postgresql}
 
 
 def _dialect(name: str) -> Any:
-    return PGDialect_psycopg() if name == "postgresql" else sqlite.dialect()
+    module: Any = psycopg if name == "postgresql" else sqlite
+    return module.dialect()
 
 
 def insert_into(connection: Connection, table: Any) -> Any:

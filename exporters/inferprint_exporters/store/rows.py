@@ -157,8 +157,8 @@ def _middles(receipt: Receipt) -> dict[str, Any]:
         "primary_energy_embodied_megajoule": primary and primary.embodied_megajoule,
         "cost_electricity": cost and cost.electricity,
         "cost_hardware": cost and cost.hardware,
-        "training_energy_j": training and training.energy_j,
-        "training_carbon_g": training and training.carbon_g,
+        "training_energy_j": training.energy_j if training else None,
+        "training_carbon_g": training.carbon_g if training else None,
     }
     middles = {name: None if figure is None else figure.mid for name, figure in figures.items()}
     return {

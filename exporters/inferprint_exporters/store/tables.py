@@ -166,7 +166,7 @@ DIMENSIONS: Mapping[str, ColumnElement[Any]] = {
 """What the sums are kept by, beside the day and the model: every receipt is in one row of each."""
 
 
-def _when(condition: ColumnElement[bool], figure: ColumnElement[Any]) -> ColumnElement[Any]:
+def _when(condition: ColumnElement[bool], figure: Any) -> ColumnElement[Any]:
     return func.coalesce(func.sum(case((condition, figure))), 0)
 
 

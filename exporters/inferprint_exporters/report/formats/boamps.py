@@ -83,7 +83,8 @@ def render(report: Mapping[str, Any], found: Found, given: Mapping[str, Any]) ->
         "environment": _environment(found),
         "quality": _quality(report),
     }
-    return _merged(_filled(made), given)
+    merged: dict[str, Any] = _merged(_filled(made), given)
+    return merged
 
 
 def missing(made: Mapping[str, Any]) -> list[str]:

@@ -53,7 +53,8 @@ def plots(report: Mapping[str, Any]) -> Iterator[Plot]:
             yield _by_model(report)
         if report["hours"]:
             yield _by_hour(report["hours"])
-        if known := [c for c in report["concurrency"] if c["j_per_output_token"] is not None]:
+        known = [c for c in report["concurrency"] if c["j_per_output_token"] is not None]
+        if len(known) > 1:
             yield _by_concurrency(known)
 
 
@@ -95,7 +96,8 @@ def _by_concurrency(found: Sequence[Mapping[str, Any]]) -> Plot:
         colour = COLOURS["active"] if name == "active" else COLOURS["standing"]
         axes.plot(at, [one[key] for one in found], marker="o", color=colour, label=name)
     axes.set_xscale("log", base=2)
-    axes.set_xticks(at, [str(most) for most in at])
+    axes.set_xticks(at, [str(most) for most in at], minor=False)
+    axes.minorticks_off()
     axes.set_ylim(bottom=0)
     axes.set_xlabel("requests at a time, at most")
     axes.set_ylabel("J for an output token")
