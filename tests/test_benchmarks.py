@@ -30,7 +30,7 @@ def holds(name: str, check: Callable[[dict[str, Any]], None]) -> None:
 def test_every_benchmark_is_tested() -> None:
     """A benchmark that is added without a test fails here."""
     names = {path.stem for path in (REPO / "benchmarks").glob("[!_]*.py")}
-    assert names == {"imports", "memory", "overhead", "overlap", "sampler"}
+    assert names == {"imports", "memory", "overhead", "overlap", "report", "sampler"}
 
 
 @pytest.mark.timeout(300)
@@ -108,3 +108,16 @@ def test_a_report_is_a_table_for_people(report: dict[str, Any], table: str) -> N
     """Figures one below the other; groups of figures one below the other, in columns."""
     script = f"from benchmarks._report import table; print(table({report!r}))"
     assert run_python("-c", script).stdout == table
+
+
+def test_a_report_is_quick() -> None:
+    """The whole command in 2 s; the full benchmark has a million receipts, this one a part of
+    them, and what is read is as much.
+    """
+
+    def check(report: dict[str, Any]) -> None:
+        assert set(report) == documented("report")
+        assert report["command_s"] <= 2.0, report
+        assert report["report_s"] < report["command_s"], report
+
+    holds("report", check)

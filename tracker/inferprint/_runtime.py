@@ -388,7 +388,8 @@ class Tracker:
             useful: whether it was; may be told again, differently.
 
         Returns:
-            Whether there is an exporter that takes it, such as ``store``.
+            Whether there is an exporter that takes it, such as ``store``, and it has started;
+            else nothing keeps it.
 
         Raises:
             ConfigError: the id is no text, or ``useful`` is not True or False.
