@@ -8,6 +8,7 @@ import json
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from decimal import Decimal
 from typing import Any, NamedTuple
 
 from sqlalchemy import ColumnElement, Connection, Engine, and_, func, select, true
@@ -192,7 +193,8 @@ def _row(row: Sequence[Any]) -> Row:
     key = len(CELL) - 1
     day, model, dimension, value, basis, currency = row[:key]
     first_s, last_s = row[-len(EXTREMES) :]
-    figures = row[key : key + len(SUMS)]
+    # PostgreSQL gives the sum of whole numbers as a Decimal.
+    figures = [int(n) if isinstance(n, Decimal) else n for n in row[key : key + len(SUMS)]]
     return Row(day, model, dimension, value, basis, currency, figures, first_s, last_s)
 
 

@@ -150,8 +150,9 @@ def _add(connection: Connection, rows: dict[str, dict[str, Any]], given: Sequenc
     for row in rows.values():
         row["batch"] = batch
     sets = dict(factor_set(receipt.factors) for receipt in _family(given))
-    kept = [{"factor_set": key, "factors": text} for key, text in sets.items()]
-    for table, new in ((factor_sets, kept), (receipts, list(rows.values()))):
+    # In order, so that two writers of the same never wait for each other in a circle.
+    kept = [{"factor_set": key, "factors": text} for key, text in sorted(sets.items())]
+    for table, new in ((factor_sets, kept), (receipts, [rows[key] for key in sorted(rows)])):
         if new:
             connection.execute(insert_into(connection, table).on_conflict_do_nothing(), new)
     mine = (r.id > before) & (r.batch == batch)

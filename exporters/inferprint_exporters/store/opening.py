@@ -7,7 +7,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, create_engine, event, insert, inspect, select, update
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError
 from sqlalchemy.pool import NullPool
 
 from inferprint.errors import ConfigError, InferprintError
@@ -42,8 +42,10 @@ def open_store(text: str | None, *, create: bool, field: str = "store_url") -> E
         _is_there(url, field, shown)
     try:
         engine = _engine(url, writing=create)
-        with engine.begin() as connection:
-            _prepare(connection, create, field, shown)
+        try:
+            _prepare(engine, create, field, shown)
+        except IntegrityError:  # another process has made the tables in the meantime
+            _prepare(engine, create, field, shown)
     except (DBAPIError, ImportError) as error:
         raise _unusable(error, field, shown, create) from error
     return engine
@@ -94,7 +96,12 @@ def _engine(url: URL, writing: bool) -> Engine:
     return engine
 
 
-def _prepare(connection: Connection, create: bool, field: str, shown: str) -> None:
+def _prepare(engine: Engine, create: bool, field: str, shown: str) -> None:
+    with engine.begin() as connection:
+        _make_or_check(connection, create, field, shown)
+
+
+def _make_or_check(connection: Connection, create: bool, field: str, shown: str) -> None:
     there = set(inspect(connection).get_table_names())
     if store.name in there:
         _check_version(connection, field, shown)
