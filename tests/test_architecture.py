@@ -17,29 +17,38 @@ PURE = (
     "attribution",
     "books",
     "boundaries",
+    "cpu_work",
     "doubts",
     "footprint",
     "hardware",
     "hours",
     "idle",
     "impacts",
+    "intensity.known",
+    "intensity.series",
     "learned",
     "learning.crowd",
     "learning.errors",
     "learning.hearing",
     "learning.lag",
     "learning.latest",
+    "learning.own",
     "learning.record",
     "levels",
     "notes",
     "outlook",
     "owners",
+    "paying",
+    "pool",
+    "presence",
     "quotation",
     "quote",
     "quoting",
     "ranges",
+    "readable",
     "scatter",
     "settlement",
+    "sharing",
     "splitting",
     "stakes",
     "standing",
@@ -53,7 +62,7 @@ PURE = (
     "windows",
 )
 IMPURE = {"logging", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}
-HEAVY = {"codecarbon", "numpy", "pandas", "pydantic", "requests", "torch"}
+HEAVY = {"codecarbon", "ecologits", "numpy", "pandas", "pydantic", "requests", "torch"}
 ALLOWED_SLOWDOWN_S = 0.030
 """What `import inferprint` may take on top of `import prometheus_client`."""
 

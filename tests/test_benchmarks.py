@@ -17,6 +17,7 @@ from support import REPO, run_python
 
 ATTEMPTS = 3
 MOST_OVER_BARE_LOOP = 8
+MOST_OVER_FIXED_LOOP = 16
 
 
 def holds(name: str, check: Callable[[dict[str, Any]], None]) -> None:
@@ -30,7 +31,7 @@ def holds(name: str, check: Callable[[dict[str, Any]], None]) -> None:
 def test_every_benchmark_is_tested() -> None:
     """A benchmark that is added without a test fails here."""
     names = {path.stem for path in (REPO / "benchmarks").glob("[!_]*.py")}
-    assert names == {"imports", "memory", "overhead", "overlap", "report", "sampler"}
+    assert names == {"imports", "memory", "overhead", "overlap", "report", "sampler", "window"}
 
 
 @pytest.mark.timeout(300)
@@ -77,6 +78,20 @@ def test_the_sampler_is_light() -> None:
             assert figures["sampler_over_bare_loop"] <= MOST_OVER_BARE_LOOP, report
 
     holds("sampler", check)
+
+
+@pytest.mark.timeout(300)
+def test_a_window_of_a_thousand_events_is_closed_quickly() -> None:
+    """With learned weights and intervals it takes a bounded multiple of a fixed loop, and the
+    books close.
+    """
+
+    def check(report: dict[str, Any]) -> None:
+        assert set(report) == documented("window")
+        assert 0 < report["books_over_loop"] <= MOST_OVER_FIXED_LOOP, report
+        assert report["closure_error"] <= 1e-9, report
+
+    holds("window", check)
 
 
 @pytest.mark.timeout(300)

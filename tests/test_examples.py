@@ -7,7 +7,7 @@ import re
 
 import pytest
 
-from support import REPO, missing, run_python
+from support import REPO, missing, require_module, run_python
 
 EXAMPLES = sorted(path.name for path in (REPO / "examples").glob("*.py"))
 MODELLED_CPU = {"INFERPRINT_SOURCES": "cpu_model"}
@@ -27,7 +27,13 @@ def run(name: str) -> str:
 
 def test_every_example_is_tested() -> None:
     """An example that is added without a test below fails here."""
-    assert EXAMPLES == ["01_decorator.py", "02_fastapi.py", "03_streaming.py", "04_asyncio.py"]
+    assert EXAMPLES == [
+        "01_decorator.py",
+        "02_fastapi.py",
+        "03_streaming.py",
+        "04_asyncio.py",
+        "05_hosted.py",
+    ]
 
 
 @pytest.mark.parametrize("name", EXAMPLES)
@@ -73,3 +79,13 @@ def test_concurrent_receipts_add_up_to_the_books() -> None:
     receipts_j, charged_j, measured_j = map(float, re.findall(r"(\d+\.\d+) J", output)[-3:])
     assert receipts_j == pytest.approx(charged_j, abs=0.002)
     assert 0 < charged_j <= measured_j
+
+
+def test_a_call_to_a_model_elsewhere_has_a_receipt() -> None:
+    """It is modelled and flagged, said in words, and charged to nothing that was measured."""
+    require_module("ecologits", "pip install 'inferprint[ecologits]'")
+    output = run("05_hosted.py")
+    assert " | modelled | hosted" in output
+    assert re.search(r"^carbon +[\d.]+ [µm]?g CO2e$", output, re.MULTILINE)
+    assert "a 9 W LED lamp for" in output
+    assert output.endswith("charged to requests that were measured here: 0 J\n")

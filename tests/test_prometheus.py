@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import errno
 import re
 import socket
@@ -18,7 +19,7 @@ from prometheus_client.openmetrics.exposition import generate_latest as generate
 from prometheus_client.openmetrics.parser import text_string_to_metric_families
 
 from fake_tracker import FakeTracker, gpu_books, grid_intensity
-from inferprint import Config, ConfigError, Exporter, Tracker, __version__
+from inferprint import Config, ConfigError, Exporter, Tracker, __version__, flags
 from inferprint.impacts import Carbon, Cost
 from inferprint.receipt import Receipt
 from inferprint.records import Tokens
@@ -218,6 +219,21 @@ class TestRequests:
         name = "inferprint_wasted_energy_joules_total"
         assert value(exporter, name, model=MODEL, outcome=outcome) == 80
         assert value(exporter, name, model=MODEL, outcome="ok") is None
+
+    def test_what_ran_elsewhere_is_in_no_measured_total(self, exporter: PrometheusExporter) -> None:
+        """A hosted call adds its energy to one family of its own, and nothing to any other."""
+        hosted = dataclasses.replace(
+            receipt(
+                parts={"gpu": component(70, 10)},
+                tokens=Tokens(1, None, 1),
+                carbon=Carbon(1, 1, 1, operational_g=exactly(1.0)),
+            ),
+            flags=frozenset({flags.HOSTED}),
+        )
+        exporter.export([hosted, hosted, dataclasses.replace(receipt(), flags=hosted.flags)])
+        name = "inferprint_hosted_energy_joules_total"
+        assert value(exporter, name, model=MODEL) == 160
+        assert names(exporter) == {"inferprint_build_info", name.removesuffix("_total")}
 
     def test_carbon_water_and_cost_are_summed(self, exporter: PrometheusExporter) -> None:
         """Each known part of the footprint has its counter."""
@@ -607,8 +623,10 @@ class TestDocumentation:
         tracker.source_errors = {("nvml", "lost"): 1}
         tracker.dropped_receipts = {"store": 1}
         exporter = started(tracker)
+        hosted = receipt(parts={"gpu": component(1.0)})
         exporter.export(
             [
+                dataclasses.replace(hosted, flags=frozenset({flags.HOSTED})),
                 receipt(
                     outcome="error",
                     time_to_first_token_s=0.1,
@@ -618,7 +636,7 @@ class TestDocumentation:
                     water=exactly(1.0),
                     cost=Cost(1, 1, 1, currency="EUR"),
                     quote_error_ratio=1.0,
-                )
+                ),
             ]
         )
         served = {

@@ -118,9 +118,9 @@ def test_the_line_says_what_a_person_wants_to_know() -> None:
     )
     line = str(dataclasses.replace(made, flags=frozenset({"short"})))
     assert line == (
-        "req-1 llama-3-8b ok 2.00 s in 8 out 300"
+        "req-1 llama-3-8b ok 2 s in 8 out 300"
         " | 1.8 kJ = active 1.5 + idle 0.25 + standing 0.05"
-        " | 28 mgCO2e | 0.125 EUR | measured | short"
+        " | 28 mg CO2e | 0.12 EUR | measured | short"
     )
 
 
@@ -134,7 +134,7 @@ def test_the_line_says_what_a_person_wants_to_know() -> None:
             "| 2 J = active and idle not told apart + standing 0.25 |",
         ),
         ({"gpu": component(2e-6, 0.0)}, "| 2 µJ = active 2 + idle 0 |"),
-        ({"gpu": component(3e9, 1e6)}, "| 3001 MJ = active 3000 + idle 1 |"),
+        ({"gpu": component(3e9, 1e6)}, "| 3 GJ = active 3 + idle 0.001 |"),
     ],
 )
 def test_the_line_tells_unknown_from_nothing(parts: Any, said: str) -> None:

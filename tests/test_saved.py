@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from inferprint import Config, ConfigError, Tracker, cli
+from inferprint.equivalences import shipped
 from inferprint.testing import FakeClock, FakeSource
 from rig import Rig, by_hand
 from served import IDLE_W, Served
@@ -264,6 +265,20 @@ def test_the_command_quotes_what_was_saved(
     assert code == 0
     assert "at most" in out
     assert plain["saved_at"] in out
+
+
+def test_the_command_says_what_else_takes_as_much(
+    path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """On request alone, each with its source; of an unknown quote nothing."""
+    known = ("--output", "100", "--state", str(path))
+    _, plainly = run(capsys, *known)
+    _, out = run(capsys, *known, "--equivalences")
+    said = [line for line in out.splitlines() if line.startswith("as much as ")]
+    assert len(said) == len(shipped())
+    assert all(one.source in line for one, line in zip(shipped(), said, strict=True))
+    assert "as much as" not in plainly
+    assert "as much as" not in run(capsys, "--output", "100", "--equivalences")[1]
 
 
 def test_the_command_without_a_state_says_what_to_do(capsys: pytest.CaptureFixture[str]) -> None:

@@ -99,6 +99,13 @@ FAMILIES = (
         "joules",
     ),
     Family(
+        "inferprint_hosted_energy_joules_total",
+        _COUNTER,
+        "Estimated energy of calls to models that run elsewhere; in no other family.",
+        ("model",),
+        "joules",
+    ),
+    Family(
         "inferprint_device_energy_joules_total",
         _COUNTER,
         "Energy that a device used since the tracker started.",

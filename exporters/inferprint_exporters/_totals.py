@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from functools import partial
 
+from inferprint.flags import HOSTED
 from inferprint.receipt import Receipt
 from inferprint.records import ComponentEnergy, Tokens
 from inferprint_exporters._families import Values
@@ -43,6 +44,7 @@ class Totals:
         )
         self._energy_j = defaultdict[tuple[str, str], dict[str, float]](lambda: defaultdict(float))
         self._wasted_j = _Counter(float)
+        self._hosted_j = _Counter(float)
         self._tokens = _Counter(float)
         self._carbon_g = _Counter(float)
         self._water_l = _Counter(float)
@@ -53,11 +55,16 @@ class Totals:
 
         Args:
             receipt: its ``mid`` figures are added; its children come as receipts of their own.
+                Of a call to a model elsewhere, energy alone, apart from all that was measured.
             model: the value of the model label.
             unix_s: wall time, for exemplars.
         """
-        outcome = receipt.outcome or "unknown"
         energy = receipt.energy
+        if HOSTED in receipt.flags:
+            if energy.total_j is not None:
+                self._hosted_j[model,] += energy.total_j.mid
+            return
+        outcome = receipt.outcome or "unknown"
         if energy.total_j is not None:
             total_j = energy.total_j.mid
             self._request_j[model, outcome].observe(total_j, _trace(receipt, unix_s))
@@ -120,6 +127,7 @@ class Totals:
                 for phase, joules in phases.items()
             },
             "inferprint_wasted_energy_joules_total": self._wasted_j.copy(),
+            "inferprint_hosted_energy_joules_total": self._hosted_j.copy(),
             "inferprint_tokens_total": self._tokens.copy(),
             "inferprint_carbon_grams_total": self._carbon_g.copy(),
             "inferprint_water_liters_total": self._water_l.copy(),

@@ -6,10 +6,12 @@ import math
 import re
 import sys
 from typing import TYPE_CHECKING, get_args
+from urllib.parse import urlsplit
 
 from inferprint.calibration import calibrations
 from inferprint.errors import ConfigError
 from inferprint.hardware import parse_hardware
+from inferprint.intensity.naming import parse_source
 from inferprint.records import IdlePolicyName
 
 if TYPE_CHECKING:
@@ -24,6 +26,7 @@ _LIMITS = {
     "sample_interval_s": (0.01, 60.0),
     "standing_horizon_s": (1.0, 31 * 86_400.0),
     "carbon_intensity_g_per_kwh": (0.0, _MOST),
+    "intensity_refresh_s": (1.0, 3600.0),
     "pue": (1.0, _MOST),
     "wue_l_per_kwh": (0.0, _MOST),
     "electricity_price": (-_MOST, _MOST),
@@ -38,17 +41,27 @@ _LIMITS = {
 }
 # A word that may stand for a number that is to be looked up.
 _WORDS = {"pue": "upper", "hardware_price_per_hour": "rent"}
-_REQUIRED = {"sample_interval_s", "standing_horizon_s"}
+_REQUIRED = {"sample_interval_s", "standing_horizon_s", "intensity_refresh_s"}
 _NAMES = ("sources", "exporters", "calibration", "hardware")
 _TEXTS = (
     "location",
     "factors_path",
+    "intensity_cache_path",
     "powercap_root",
     "learned_path",
     "prometheus_host",
     "store_url",
 )
-_OPTIONAL = {"factors_path", "hardware", "learned_path", "location", "sources", "store_url"}
+_OPTIONAL = {
+    "factors_path",
+    "hardware",
+    "intensity_cache_path",
+    "learned_path",
+    "location",
+    "sources",
+    "store_url",
+}
+_URLS = ("electricity_maps_url", "watttime_url")
 
 
 def check(config: Config) -> None:
@@ -75,6 +88,7 @@ def check(config: Config) -> None:
     parse_hardware(config.hardware or ())
     for name in _TEXTS:
         _text(name, getattr(config, name))
+    _intensity(config)
     _whole("prometheus_port", config.prometheus_port, low=0, high=65_535)
     _whole("max_label_values", config.max_label_values, low=1, high=100_000)
 
@@ -112,6 +126,26 @@ def _text(field_: str, value: object) -> None:
         return
     if not isinstance(value, str) or not value.strip():
         expected = "a text or None" if field_ in _OPTIONAL else "a text"
+        raise ConfigError(field_, value, expected)
+
+
+def _intensity(config: Config) -> None:
+    if config.carbon_intensity_source is not None:
+        parse_source(config.carbon_intensity_source)
+    for name in _URLS:
+        _url(name, getattr(config, name))
+
+
+def _url(field_: str, value: object) -> None:
+    try:
+        parts = urlsplit(value) if isinstance(value, str) else urlsplit("")
+        usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
+        # A name or a password in it would be shown with the settings.
+        usable = usable and not (parts.username or parts.password or parts.query or parts.fragment)
+    except ValueError:
+        usable = False
+    if not usable:
+        expected = "an address such as 'https://api.example.org', with no account or query in it"
         raise ConfigError(field_, value, expected)
 
 

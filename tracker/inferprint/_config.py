@@ -9,13 +9,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any, Literal
 
-from inferprint._checks import check
 from inferprint.errors import ConfigError
 from inferprint.records import IdlePolicyName
 
-__all__ = ["Config", "visible_gpus"]
+__all__ = ["Config", "cache_folder", "secret", "visible_gpus"]
 
 
 def _setting(name: str, default: object, parse: Callable[[str], object]) -> Any:
@@ -59,6 +59,14 @@ class Config:
         location: an ISO country code (``FRA``) or a cloud region (``aws:eu-west-3``); it
             gives the grid's carbon intensity.
         carbon_intensity_g_per_kwh: gCO2e per kWh; wins over ``location``.
+        carbon_intensity_source: where the intensity over time comes from: ``profile:FILE``,
+            ``ember:FILE``, ``file:PATH``, ``electricity_maps:ZONE`` or ``watttime:REGION``;
+            wins over both. None: it is the same at all times.
+        intensity_refresh_s: seconds between two looks for a newer intensity, 1 to 3600.
+        intensity_cache_path: a file that keeps fetched intensities over a restart. None: one
+            for each source in the user's folder of caches.
+        electricity_maps_url: the API of Electricity Maps.
+        watttime_url: the API of WattTime.
         factors_path: a TOML file of factors of your own, which win over those that ship.
         pue: power usage effectiveness of the site, at least 1; ``upper``: the upper bound of
             the location's area. None: the provider's where ``location`` is a cloud region,
@@ -99,6 +107,13 @@ class Config:
     exporters: tuple[str, ...] = _setting("exporters", (), _names)
     location: str | None = _setting("location", None, str)
     carbon_intensity_g_per_kwh: float | None = _setting("carbon_intensity_g_per_kwh", None, float)
+    carbon_intensity_source: str | None = _setting("carbon_intensity_source", None, str)
+    intensity_refresh_s: float = _setting("intensity_refresh_s", 300.0, float)
+    intensity_cache_path: str | None = _setting("intensity_cache_path", None, str)
+    electricity_maps_url: str = _setting(
+        "electricity_maps_url", "https://api.electricitymaps.com", str
+    )
+    watttime_url: str = _setting("watttime_url", "https://api.watttime.org", str)
     factors_path: str | None = _setting("factors_path", None, str)
     pue: float | Literal["upper"] | None = _setting("pue", None, _number_or("upper"))
     wue_l_per_kwh: float | None = _setting("wue_l_per_kwh", None, float)
@@ -124,6 +139,8 @@ class Config:
     max_label_values: int = _setting("max_label_values", 100, int)
 
     def __post_init__(self) -> None:
+        from inferprint._checks import check  # 3 ms, and of those who make one
+
         check(self)
 
 
@@ -133,3 +150,28 @@ def visible_gpus() -> str | None:
     None: it is not set, so all of them. An empty text: none.
     """
     return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def secret(variable: str) -> str | None:
+    """A token or a password, which is no setting: it is in no ``Config`` and is never shown.
+
+    Args:
+        variable: the whole name of the environment variable.
+
+    Returns:
+        Its value; None: it is not set, or empty.
+    """
+    return os.environ.get(variable, "").strip() or None
+
+
+def cache_folder() -> Path | None:
+    """Where what was fetched is kept for this user, after the XDG Base Directory Specification.
+
+    None: the user has no home.
+    """
+    given = os.environ.get("XDG_CACHE_HOME", "")
+    try:
+        root = Path(given) if os.path.isabs(given) else Path.home() / ".cache"
+    except RuntimeError:
+        return None
+    return root / "inferprint"

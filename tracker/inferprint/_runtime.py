@@ -9,6 +9,7 @@ import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
+from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
@@ -17,10 +18,8 @@ from inferprint.calibration import calibrations, check_devices
 from inferprint.clock import Clock, SystemClock, wall_s
 from inferprint.delivery import Exporter, Outbox, load_exporters
 from inferprint.errors import ConfigError, InferprintError, NotSettled
-from inferprint.factors import resolve
-from inferprint.intensity import Constant, Intensity
 from inferprint.receipt import Receipt
-from inferprint.records import Balance, Status
+from inferprint.records import Balance, Status, Tokens
 from inferprint.request import NO_LABELS, Request, forget_current, own_labels
 from inferprint.sources import PowerSource
 from inferprint.threads import renew_threads
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
     from inferprint.budget import Budget, OnExceed
     from inferprint.engine import Engine
     from inferprint.factors import Factors
+    from inferprint.intensity import Intensity
     from inferprint.planned import Plan
     from inferprint.quote import Quote
     from inferprint.sources.findings import Finding
@@ -76,11 +76,16 @@ class Tracker:
         if not isinstance(config, Config | None):
             raise ConfigError("config", config, "an inferprint.Config")
         self.config = config or Config()
+        # Imported here, as the engine is: not all users of the package have a tracker.
+        from inferprint.factors import resolve
+        from inferprint.intensity import Constant, open_intensity
+
         self._factors = resolve(self.config)
-        self._intensity: Intensity = intensity or Constant(self._factors.carbon_intensity)
-        if not isinstance(self._intensity, Constant):
-            # Where it is not known for an hour, no figure of the year takes its place.
-            self._factors = replace(self._factors, carbon_intensity=None)
+        self._intensity = intensity or open_intensity(self.config, self._factors.carbon_intensity)
+        self._is_constant = isinstance(self._intensity, Constant)
+        # Where it changes and is not known for an hour, no figure of the year takes its place.
+        always = self._intensity.over(0, 0).factor if self._is_constant else None
+        self._factors = replace(self._factors, carbon_intensity=always)
         self.findings: Sequence[Finding] = ()
         self._given_exporters = _checked("exporters", exporters, Exporter, "name, start, export")
         self._exporters = [*load_exporters(self.config), *self._given_exporters]
@@ -119,7 +124,7 @@ class Tracker:
     def factors(self) -> Factors:
         """What energy and time mean here and now: grid, site, hardware and prices."""
         factors = self._engine.factors
-        if isinstance(self._intensity, Constant):
+        if self._is_constant:
             return factors
         now_s = wall_s(self._clock, self._clock.now_ns())
         return replace(factors, carbon_intensity=self._intensity.over(now_s, now_s).factor)
@@ -172,6 +177,7 @@ class Tracker:
         self.tell = self.told = _ignore
         for outbox in engine.outboxes:
             outbox.close()
+        self._intensity.close()
         _known.discard(self)
 
     def __enter__(self) -> Tracker:
@@ -212,6 +218,7 @@ class Tracker:
         corrected = calibrations(self.config.calibration)
         self._attempt("calibration", partial(check_devices, corrected, engine.books.ledgers))
         self.reads_cpu = engine.reads_cpu
+        self._attempt("carbon_intensity_source", self._intensity.start)
         for exporter in self._exporters:
             self._attempt(f"exporter {exporter.name}", partial(self._add, exporter))
         self._ready.set()
@@ -324,6 +331,52 @@ class Tracker:
         """A decorator like ``inferprint.track``, for this tracker."""
         planning = Planning(budget, on_exceed, expects)
         return decorator(lambda: self, model, tokens, labels, planning)
+
+    def hosted(
+        self,
+        *,
+        provider: str,
+        model: str,
+        output_tokens: int | None,
+        latency_s: float,
+        input_tokens: int | None = None,
+        location: str | None = None,
+        labels: Mapping[str, str] = NO_LABELS,
+    ) -> Receipt:
+        """The receipt of a call to a model that runs elsewhere, as EcoLogits estimates it.
+
+        It goes to the exporters like any other, without waiting for them, and is flagged
+        ``hosted``; it is in no balance, and in no total of what was measured.
+
+        Args:
+            provider: who serves it, as EcoLogits names it, such as ``openai`` or ``mistralai``.
+            model: the model's name, as the provider's API takes it.
+            output_tokens: as the reply told; None: it did not.
+            latency_s: seconds from the call to the end of its reply.
+            input_tokens: as the reply told; on the receipt, and in no figure of EcoLogits.
+            location: a country or a cloud region that it ran in. None: where EcoLogits takes
+                the provider to be.
+            labels: what else to tell it by; on the receipt, not in metrics.
+
+        Returns:
+            The receipt; where the provider, the model or the location is not known, its figures
+            are None and its ``reason`` says why: a name never makes this raise.
+
+        Raises:
+            MissingExtra: EcoLogits is not installed.
+            ConfigError: a count is not one, the latency is not above 0 and at most 31 days, or
+                the labels are no mapping.
+        """
+        from inferprint.integrations.ecologits import Call, receipt_of
+
+        told = Tokens(input_tokens, None, output_tokens)
+        call = Call(str(provider), str(model), told, latency_s, location, dict(own_labels(labels)))
+        started_at = datetime.fromtimestamp(wall_s(self._clock, self.now_ns()) - latency_s, UTC)
+        receipt = receipt_of(call, self.new_id(), started_at, self.config.idle_policy)
+        self.revive()
+        if self.tell is not _ignore:
+            self._engine.made.append(receipt)
+        return receipt
 
     def new_id(self) -> str:
         """A request id that no process has given before."""

@@ -13,7 +13,6 @@ from inferprint import flags
 from inferprint.errors import BudgetExceeded, BudgetWarning, ConfigError
 from inferprint.footprint import footprint
 from inferprint.ranges import Range
-from inferprint.receipt import scaled
 
 if TYPE_CHECKING:
     from inferprint.factors import Factors
@@ -92,9 +91,10 @@ class Excess:
         )
 
     def _figure(self, value: float) -> str:
-        if self.part == "cost":
-            return f"{value:.3g} {self.currency}"
-        return scaled(value, "J" if self.part == "energy_j" else "gCO2e")
+        from inferprint.readable import CARBON, figure  # for people alone
+
+        units = {"energy_j": "J", "carbon_g": CARBON, "cost": self.currency}
+        return figure(value, units[self.part])
 
 
 OnExceed: TypeAlias = (

@@ -80,6 +80,8 @@ class Engine:
         self.events: deque[Request] = deque()
         # Requests that have told of tokens since they were last looked at.
         self.told: deque[Request] = deque()
+        # Receipts of calls to models elsewhere, which the outboxes have not got yet.
+        self.made: deque[Receipt] = deque()
         self.outboxes: list[Outbox] = []
         self.in_flight: Counter[str] = Counter()
         self.sampler = Sampler(
@@ -157,7 +159,7 @@ class Engine:
 
     def settle_all(self, timeout: float) -> bool:
         """Waits until every request that has ended by now is settled, and its receipt with
-        the outboxes; whether it is.
+        the outboxes, as are those that were made without a request; whether it is.
         """
         told, now_ns = self._drained + len(self.events), self._clock.now_ns()
         until_s = time.monotonic() + timeout
@@ -166,7 +168,9 @@ class Engine:
         )
         settled = self._settled
         left_s = max(0.0, until_s - time.monotonic())
-        return in_time and self.wait_for(lambda: self._handed_over >= settled, left_s)
+        return in_time and self.wait_for(
+            lambda: self._handed_over >= settled and not self.made, left_s
+        )
 
     def wait_for(self, reached: Callable[[], bool], timeout: float | None) -> bool:
         """Waits until a settlement has brought this about; whether it has.
@@ -237,6 +241,7 @@ class Engine:
                     guard.spent_j = self.books.earned_j(account)
             self.lock.notify_all()
         yield from self._hand_over(settled)
+        self._hand_over_made()
 
     def _open_ledgers(self) -> Iterator[None]:
         """Begins the books of devices that have been read for the first time."""
@@ -394,6 +399,16 @@ class Engine:
         if settled:
             with self.lock:
                 self._handed_over += len(settled)
+                self.lock.notify_all()
+
+    def _hand_over_made(self) -> None:
+        receipts = [*self.made]
+        if receipts:
+            for outbox in self.outboxes:
+                outbox.put(receipts)
+            with self.lock:
+                for _ in receipts:  # after it was put: who waits for an empty queue has it all
+                    self.made.popleft()
                 self.lock.notify_all()
 
     def receipt(self, request: Request) -> Receipt:

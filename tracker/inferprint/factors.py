@@ -165,7 +165,8 @@ def equipped(factors: Factors, devices: Iterable[Device], config: Config) -> Fac
     named = parse_hardware(config.hardware or ())
     price = config.hardware_price_per_hour
     # Found hardware alone would make a carbon figure that leaves the electricity out.
-    found = gpus and (config.location or factors.carbon_intensity) is not None
+    grid = config.location or config.carbon_intensity_source or factors.carbon_intensity
+    found = gpus and grid is not None
     if not (found or named) and price is None:
         return factors
     tables = _tables(config)

@@ -14,8 +14,12 @@ PROVISIONAL = "provisional"
 PUE_UNKNOWN = "pue_unknown"
 PUE_UPPER = "pue_upper"
 GRID_UNKNOWN = "grid_unknown"
+INTENSITY_STALE = "intensity_stale"
 OVER_BUDGET = "over_budget"
 BUDGET_UNCHECKED = "budget_unchecked"
+HOSTED = "hosted"
+MODEL_UNDISCLOSED = "model_undisclosed"
+MODEL_MULTIMODAL = "model_multimodal"
 
 MEANING: dict[str, str] = {
     IDLE_UNKNOWN: (
@@ -39,6 +43,15 @@ MEANING: dict[str, str] = {
     GRID_UNKNOWN: (
         "carbon, materials or primary energy is of making the hardware alone, without the "
         "electricity: nothing is known of the grid"
+    ),
+    HOSTED: "a call to a model that runs elsewhere: an estimate, in no total of what was measured",
+    MODEL_UNDISCLOSED: (
+        "the maker has not said how large the model is: the estimate is from a guess of its size"
+    ),
+    MODEL_MULTIMODAL: "the model takes more than text, and the estimate is for text alone",
+    INTENSITY_STALE: (
+        "no newer carbon intensity of the grid was to be had for its time: the latest one stands "
+        "for it, or none where that is more than a day too old"
     ),
     PUE_UPPER: "the site's overhead is an upper bound for its area, not a figure of the site",
 }

@@ -14,7 +14,7 @@ from operator import itemgetter
 from typing import TYPE_CHECKING
 
 from inferprint.impacts import Factor, mean_factor
-from inferprint.intensity import Intensity, Known
+from inferprint.intensity.known import Intensity, Known
 from inferprint.stakes import Earned
 
 if TYPE_CHECKING:

@@ -6,6 +6,7 @@ As a Range, each is the sum of the parts that are known; a part that is not know
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable
 from dataclasses import dataclass, fields, replace
 from typing import Any, TypeVar, cast
@@ -163,14 +164,17 @@ def mean_factor(weighted: Iterable[tuple[Factor | None, float]]) -> Factor | Non
         return first
     if any((factor.basis, factor.unit) != (first.basis, first.unit) for factor in factors):
         return None
-    whole = sum(weight for _, weight in known)
-    shares = [weight / whole for _, weight in known]
-    ranges = [factor.range for factor in factors]
+    whole = math.fsum(weight for _, weight in known)
+    low, mid, high = (
+        math.fsum(weight * end / whole for (_, weight), end in zip(known, ends, strict=True))
+        for ends in zip(*((f.range.low, f.value, f.range.high) for f in factors), strict=True)
+    )
+    exact = all(factor.low is None and factor.high is None for factor in factors)
     return replace(
         first,
-        value=sum(r.mid * share for r, share in zip(ranges, shares, strict=True)),
-        low=sum(r.low * share for r, share in zip(ranges, shares, strict=True)),
-        high=sum(r.high * share for r, share in zip(ranges, shares, strict=True)),
+        value=mid,
+        low=None if exact else low,
+        high=None if exact else high,
         source=_joined(factor.source for factor in factors),
         region=_joined(factor.region for factor in factors),
         year=first.year if all(factor.year == first.year for factor in factors) else None,

@@ -7,7 +7,7 @@ from typing import Any
 
 from inferprint.impacts import Carbon, Cost, Factor, Materials, PrimaryEnergy, Water
 from inferprint.ranges import Range
-from inferprint.receipt import as_dict, as_json, energy_line, scaled
+from inferprint.receipt import as_dict, as_json
 from inferprint.records import Energy, IdlePolicyName, Provenance
 
 
@@ -65,6 +65,9 @@ class Quote:
 
     def __str__(self) -> str:
         """One line for people."""
+        # Imported here: figures for people are not made on a request's path.
+        from inferprint.readable import CARBON, energy_line, figure
+
         model = " ".join(self.model.split())
         out = "?" if self.output_tokens is None else f"{self.output_tokens:.0f}"
         told = f"quote {model} in {self.input_tokens} out {out}"
@@ -73,13 +76,10 @@ class Quote:
         if self.reason:
             return f"{told} | energy unknown: {self.reason}"
         words = [told, energy_line(self.energy)]
-        total_j, seconds = self.energy.total_j, self.duration_s
-        if total_j is not None:
-            words.append(f"90 %: {scaled(total_j.low, 'J')} to {scaled(total_j.high, 'J')}")
-        if seconds is not None:
-            words.append(f"{seconds.mid:.2f} s")
+        if self.duration_s is not None:
+            words.append(figure(self.duration_s, "s"))
         if self.carbon is not None:
-            words.append(scaled(self.carbon.mid, "gCO2e"))
+            words.append(figure(self.carbon, CARBON))
         if self.cost is not None:
-            words.append(f"{self.cost.mid:.3g} {self.cost.currency}")
+            words.append(figure(self.cost, self.cost.currency))
         return " | ".join([*words, self.provenance, *sorted(self.flags)])

@@ -31,6 +31,7 @@ from inferprint.records import (
 )
 
 if TYPE_CHECKING:
+    from inferprint.boundaries import BoundaryName, Bounded, FourParts
     from inferprint.quote import Quote
 
 
@@ -66,6 +67,7 @@ class Receipt:
             not known.
         training: its part of what training the model took, where the settings give that; it
             is in no other figure.
+        reason: why its figures are not known, of a call to a hosted model; else empty.
     """
 
     request_id: str
@@ -93,6 +95,7 @@ class Receipt:
     quote_error_ratio: float | None = None
     reserved_s: float | None = None
     training: Training | None = None
+    reason: str = ""
 
     def with_children(self) -> Receipt:
         """The receipt of the whole workflow: this request and all that ran inside it.
@@ -147,16 +150,21 @@ class Receipt:
 
     def __str__(self) -> str:
         """One line for people."""
+        # Imported here: figures for people are not made on a request's path.
+        from inferprint.readable import CARBON, energy_line, figure
+
         model = " ".join(self.model.split())  # a name with line breaks could forge lines of a log
-        words = [self.request_id, model, self.outcome or "running", f"{self.duration_s:.2f} s"]
+        words = [self.request_id, model, self.outcome or "running", figure(self.duration_s, "s")]
         told = self.tokens
         if told.input is not None or told.output is not None:
             words.append(f"in {_count(told.input)} out {_count(told.output)}")
         line = " ".join(words) + " | " + energy_line(self.energy)
+        if self.reason:
+            line += f": {self.reason}"
         if self.carbon is not None:
-            line += f" | {scaled(self.carbon.mid, 'gCO2e')}"
+            line += f" | {figure(self.carbon, CARBON)}"
         if self.cost is not None:
-            line += f" | {self.cost.mid:.3g} {self.cost.currency}"
+            line += f" | {figure(self.cost, self.cost.currency)}"
         return " | ".join([line, self.provenance, *sorted(self.flags)])
 
 
@@ -219,33 +227,3 @@ def plain(value: object) -> object:
 
 def _count(tokens: int | None) -> str:
     return "?" if tokens is None else str(tokens)
-
-
-def energy_line(energy: Energy) -> str:
-    """Energy and its parts, for people."""
-    total = energy.total_j
-    if total is None:
-        return "energy unknown"
-    factor, prefix = _prefix(total.mid)
-    named = [("active", energy.active_j), ("idle", energy.idle_j), ("standing", energy.standing_j)]
-    listed = [f"{name} {_digits(part.mid * factor)}" for name, part in named if part is not None]
-    if energy.active_j is None:
-        listed.insert(0, "active and idle not told apart")
-    return f"{_digits(total.mid * factor)} {prefix}J = " + " + ".join(listed)
-
-
-def scaled(value: float, unit: str) -> str:
-    """Three digits, with a prefix that keeps them readable."""
-    factor, prefix = _prefix(value)
-    return f"{_digits(value * factor)} {prefix}{unit}"
-
-
-def _prefix(value: float) -> tuple[float, str]:
-    for factor, prefix in ((1e-6, "M"), (1e-3, "k"), (1.0, ""), (1e3, "m"), (1e6, "µ")):
-        if abs(value) * factor >= 1.0:
-            return factor, prefix
-    return 1.0, ""
-
-
-def _digits(value: float) -> str:
-    return f"{value:.0f}" if abs(value) >= 1000 else f"{value:.3g}"

@@ -10,16 +10,14 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from inferprint.flags import HOSTED
 from inferprint.impacts import Factor
 from inferprint.ranges import Range
 from inferprint.receipt import Receipt, plain
 from inferprint.units import SECONDS_PER_HOUR
 from inferprint_exporters.store.tables import COMPONENTS, GRID, PARTS, RANGES, receipts
 
-__all__ = ["HOSTED", "INTENSITY", "factor_set", "rows_of"]
-
-HOSTED = "hosted"
-"""The flag of an estimate for a model that runs elsewhere."""
+__all__ = ["INTENSITY", "factor_set", "rows_of"]
 
 INTENSITY = "grid_carbon_intensity"
 SECONDS_PER_DAY = 86_400

@@ -12,6 +12,7 @@ from inferprint.cli import FAILED, OK, Subparsers
 from inferprint.records import IdlePolicyName
 
 if TYPE_CHECKING:
+    from inferprint.quote import Quote
     from inferprint.saved import Saved
 
 NO_STATE = (
@@ -30,6 +31,9 @@ def add_parser(subparsers: Subparsers) -> None:
     output.add_argument("--output", type=int, help="output tokens")
     output.add_argument("--max-output", type=int, help="output tokens at most")
     parser.add_argument("--state", help="what a tracker saved; by default learned_path")
+    parser.add_argument(
+        "--equivalences", action="store_true", help="say what else takes as much energy"
+    )
     parser.add_argument("--json", action="store_true", help="print one JSON object")
 
 
@@ -60,8 +64,21 @@ def run(args: argparse.Namespace) -> int:
         print(json.dumps(quote.to_dict() | {"saved_at": saved.saved_at or None}))
     else:
         print(quote)
+        if args.equivalences:
+            _print_alike(quote)
         _print_when(saved)
     return FAILED if quote.energy.total_j is None else OK
+
+
+def _print_alike(quote: Quote) -> None:
+    # Imported here: not all want it, and it reads a file.
+    from inferprint.equivalences import shipped
+    from inferprint.readable import site_energy
+
+    joules = site_energy(quote.energy)
+    if joules is not None:
+        for one in shipped():
+            print(f"as much as {one.of(joules)} ({one.source}, {one.year})")
 
 
 def _print_when(saved: Saved) -> None:

@@ -6,7 +6,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from inferprint_exporters.report.view import Section, sections
+from inferprint_exporters.report.section import Section
+from inferprint_exporters.report.view import sections
 
 __all__ = ["render"]
 

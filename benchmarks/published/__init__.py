@@ -1,0 +1,1 @@
+"""Published results recomputed through the public API, beside their published values."""
