@@ -162,7 +162,9 @@ def factors(found: list[Report]) -> Section:
     rows = [
         [
             *(one["name"], one["region"], f"{number(one['value'])} {one['unit']}"),
-            UNKNOWN if one["low"] is None else f"{number(one['low'])} to {number(one['high'])}",
+            "taken as exact"
+            if one["low"] is None
+            else f"{number(one['low'])} to {number(one['high'])}",
             " ".join(filter(None, (one["source"], str(one["year"] or "")))),
             number(one["requests"]),
         ]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
@@ -33,4 +34,5 @@ def _of_time(factor: Factor, tally: Tally) -> Factor | None:
     if not kwh:
         return None
     low, mid, high = (tally.sum(name) / kwh for name in ("grid_g_low", "grid_g", "grid_g_high"))
-    return replace(factor, value=mid, low=low, high=high)
+    exact = math.isclose(low, high, rel_tol=1e-9)
+    return replace(factor, value=mid, low=None if exact else low, high=None if exact else high)
