@@ -15,6 +15,7 @@ from inferprint.receipt import Receipt
 from inferprint.records import Tokens
 from receipts import component, receipt
 from stores import at, day_of_load, reported, stored, url_of
+from support import run_python
 
 
 @pytest.fixture(scope="module")
@@ -273,3 +274,27 @@ def test_a_day_of_load_is_told_apart_by_hour(day: str) -> None:
     for name in ("llama-3-8b", "mistral-small"):
         assert report["resident"]["models"][name]["idle_power_w"] == pytest.approx(60.0, rel=0.01)
         assert report["resident"]["models"][name]["loads"] == 1
+
+
+@pytest.mark.parametrize(
+    ("module", "call", "extra"),
+    [
+        ("sqlalchemy", "main(['report', '--store', 'sqlite:///a.db'])", "report"),
+        ("sqlalchemy", "main(['report', '--store', 'sqlite:///a.db', '--json'])", "report"),
+        (
+            "sqlalchemy",
+            "Tracker(Config(exporters=('store',), store_url='sqlite:///a.db'))",
+            "store",
+        ),
+    ],
+)
+def test_what_is_not_installed_is_named(module: str, call: str, extra: str) -> None:
+    """With the command that brings it."""
+    script = (
+        f"import sys; sys.modules[{module!r}] = None\n"
+        "from inferprint import Config, Tracker\nfrom inferprint.cli import main\n"
+        f"sys.exit({call})"
+    )
+    result = run_python("-c", script)
+    assert result.returncode == 1
+    assert f"pip install 'inferprint[{extra}]'" in result.stderr

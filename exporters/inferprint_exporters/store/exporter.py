@@ -13,7 +13,7 @@ from sqlalchemy.exc import DBAPIError
 
 from inferprint.receipt import Receipt
 from inferprint_exporters.store.fold import fold_batch, fold_one, insert_into
-from inferprint_exporters.store.opening import of_store, open_store
+from inferprint_exporters.store.opening import of_store, open_store, parse_url
 from inferprint_exporters.store.rows import factor_set, rows_of
 from inferprint_exporters.store.tables import devices, factor_sets, pending_feedback, receipts
 
@@ -52,14 +52,8 @@ class StoreExporter:
         Raises:
             ConfigError: there is no ``store_url``, or it is none of a database.
         """
-        exporter = cls(config.store_url or "")
-        exporter._check()
-        return exporter
-
-    def _check(self) -> None:
-        from inferprint_exporters.store.opening import _parse
-
-        _parse(self.url or None, "store_url")
+        parse_url(config.store_url, "store_url")
+        return cls(config.store_url or "")
 
     def start(self, tracker: Tracker) -> None:
         """Opens the store, and makes it where there is none.

@@ -13,7 +13,7 @@ from sqlalchemy.pool import NullPool
 from inferprint.errors import ConfigError, InferprintError
 from inferprint_exporters.store.tables import METADATA, VERSION, store
 
-__all__ = ["BUSY_S", "of_store", "open_store"]
+__all__ = ["BUSY_S", "of_store", "open_store", "parse_url"]
 
 BUSY_S = 5.0
 """How long a write waits for another process that is writing."""
@@ -36,7 +36,7 @@ def open_store(text: str | None, *, create: bool, field: str = "store_url") -> E
         ConfigError: it is no URL of a database that can be used, has no store, or one of a
             later version.
     """
-    url = _parse(text, field)
+    url = parse_url(text, field)
     shown = url.render_as_string(hide_password=True)
     if not create:
         _is_there(url, field, shown)
@@ -57,7 +57,12 @@ def of_store(error: DBAPIError, engine: Engine) -> InferprintError:
     return InferprintError(f"the store {shown}: {error.orig}")
 
 
-def _parse(text: str | None, field: str) -> URL:
+def parse_url(text: str | None, field: str) -> URL:
+    """A URL of a database that can hold a store.
+
+    Raises:
+        ConfigError: it is none.
+    """
     try:
         url = make_url(text or "")
         dialect = url.get_backend_name()
