@@ -26,6 +26,7 @@ PURE = (
     "impacts",
     "intensity.known",
     "intensity.series",
+    "items",
     "learned",
     "learning.crowd",
     "learning.errors",
