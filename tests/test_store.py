@@ -24,6 +24,8 @@ from receipts import component, receipt
 from stores import at, day_of_load, reported, stored, url_of
 from support import run_python
 
+# What was added and taken away again leaves a rounding of the largest figure, up to 1e7 here.
+CLOSE = {"rel": 1e-9, "abs": 1e-7}
 GRID = Factor("grid_carbon_intensity", 56.0, "gCO2e/kWh", "config", low=50.0, high=60.0)
 
 
@@ -75,7 +77,9 @@ def check_sums(url: str) -> None:
     assert found.keys() == expected.keys()
     for cell, row in found.items():
         figures = row[len(CELL) :]
-        assert figures == pytest.approx(expected[cell][len(CELL) : len(CELL) + len(SUMS)]), cell
+        assert figures == pytest.approx(
+            expected[cell][len(CELL) : len(CELL) + len(SUMS)], **CLOSE
+        ), cell
 
 
 def test_every_figure_of_a_receipt_is_kept(tmp_path: Path) -> None:
@@ -259,8 +263,8 @@ receipts_of_all_kinds = st.builds(
 
 @settings(max_examples=25, deadline=None, phases=[Phase.explicit, Phase.reuse, Phase.generate])
 @given(
-    given_receipts=st.lists(receipts_of_all_kinds, max_size=25),
-    at_once=st.integers(1, 25),
+    given_receipts=st.lists(receipts_of_all_kinds, max_size=12),
+    at_once=st.integers(1, 12),
     useless=st.sets(st.integers(0, 30).map(str), max_size=5),
     since=st.integers(0, 71) | st.none(),
     hours=st.integers(1, 72),
@@ -323,7 +327,7 @@ def _check_block(block: dict[str, Any], kept: list[Receipt]) -> None:
         if not known:
             assert block[column] is None
         else:
-            assert block[column] == pytest.approx(sum(map(float, known)), abs=1e-9)
+            assert block[column] == pytest.approx(sum(map(float, known)), **CLOSE)
     for name in ("input", "cached_input", "output"):
         told = [n for one in kept if (n := getattr(one.tokens, name)) is not None]
         assert block["tokens"][name] == (sum(told) if told else None)
@@ -336,7 +340,7 @@ def _check_block(block: dict[str, Any], kept: list[Receipt]) -> None:
         for one in found:
             kind = one.get("basis", one.get("currency"))
             mids = [float(figure) for name, figure in figures_of if name == kind]
-            assert one[value] == pytest.approx(sum(mids), abs=1e-6)
+            assert one[value] == pytest.approx(sum(mids), **CLOSE)
         assert (block[value] is None) == (len(found) != 1)
 
 
