@@ -50,6 +50,7 @@ _TEXTS = (
     "powercap_root",
     "learned_path",
     "prometheus_host",
+    "store_url",
 )
 _OPTIONAL = {
     "factors_path",
@@ -58,6 +59,7 @@ _OPTIONAL = {
     "learned_path",
     "location",
     "sources",
+    "store_url",
 }
 _URLS = ("electricity_maps_url", "watttime_url")
 

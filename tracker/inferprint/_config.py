@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from inferprint._checks import check
 from inferprint.errors import ConfigError
 from inferprint.records import IdlePolicyName
 
@@ -93,6 +92,8 @@ class Config:
             saved to. None: each start learns anew.
         prometheus_port: port of the Prometheus exporter, 0 to take any free one.
         prometheus_host: address that it listens on.
+        store_url: database of the exporter ``store`` and of ``inferprint report``, such as
+            ``sqlite:///receipts.db``.
         max_label_values: distinct values of a metric's label; what is past it is ``other``.
 
     Raises:
@@ -134,9 +135,12 @@ class Config:
     learned_path: str | None = _setting("learned_path", None, str)
     prometheus_port: int = _setting("prometheus_port", 9464, int)
     prometheus_host: str = _setting("prometheus_host", "127.0.0.1", str)
+    store_url: str | None = _setting("store_url", None, str)
     max_label_values: int = _setting("max_label_values", 100, int)
 
     def __post_init__(self) -> None:
+        from inferprint._checks import check  # 3 ms, and of those who make one
+
         check(self)
 
 
