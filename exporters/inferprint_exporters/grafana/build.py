@@ -37,10 +37,11 @@ with warnings.catch_warnings():
 if TYPE_CHECKING:
     from grafana_foundation_sdk.cog.builder import Builder
 
-__all__ = ["built", "to_json"]
+__all__ = ["VALUES", "annotations", "built", "to_json"]
 
 SOURCE = schema.DataSourceRef(type_val="prometheus", uid="${datasource}")
 LABELS: dict[Variable, str] = {"host": "Host", "model": "Model", "currency": "Currency"}
+# Where the values of a variable come from.
 VALUES: dict[Variable, str] = {
     "host": "label_values(inferprint_build_info, instance)",
     "model": 'label_values(inferprint_request_duration_seconds_count{instance=~"$host"}, model)',
@@ -70,7 +71,7 @@ def built(one: Dashboard) -> model.Dashboard:
     builder.with_variable(_datasource())
     for name in one.variables:
         builder.with_variable(_variable(name))
-    for annotation in _annotations():
+    for annotation in annotations():
         builder.annotation(annotation)
     for row in one.rows:
         builder.with_row(dashboard.Row(row.title))
@@ -109,22 +110,21 @@ def _variable(name: Variable) -> dashboard.QueryVariable:
     return variable.multi(True).include_all(True).all_value(".*").current(everything)
 
 
-def _annotations() -> list[dashboard.AnnotationQuery]:
+def annotations() -> list[dashboard.AnnotationQuery]:
     """What can be seen of models being loaded: nobody tells inferprint when one is."""
     first = _annotation(
         "First requests",
         'inferprint_model_first_request_timestamp_seconds{instance=~"$host"} * 1000',
         "First request of {{model}} on {{instance}}",
         "blue",
-    ).use_value_for_time(True)
-    idle = 'inferprint_device_idle_power_watts{instance=~"$host"}'
+    ).step("10m")
     stepped = _annotation(
         "Steps of idle power",
-        f"abs(delta({idle}[2m])) > 0.1 * {idle}",
+        'inferprint:device_idle_power_watts:step2m{instance=~"$host"}',
         "Idle power of {{device}} on {{instance}} stepped: a model was loaded or unloaded",
         "orange",
     )
-    return [first, stepped]
+    return [first.use_value_for_time(True), stepped.step("60s")]
 
 
 def _annotation(name: str, expr: str, text: str, colour: str) -> dashboard.AnnotationQuery:
@@ -135,7 +135,6 @@ def _annotation(name: str, expr: str, text: str, colour: str) -> dashboard.Annot
         .enable(True)
         .icon_color(colour)
         .expr(expr)
-        .step("60s")
         .title_format(name)
         .text_format(text)
     )
