@@ -115,7 +115,7 @@ def test_memory_is_small_and_flat() -> None:
 @pytest.mark.timeout(300)
 def test_dashboards_answer_at_once() -> None:
     """Every query of every panel, on two hours of a fleet, takes at most a second, and all rules
-    are evaluated within the minute that they have.
+    together at most a third of the minute that they have.
     """
     require_program("prometheus", INSTALL)
 
@@ -124,7 +124,7 @@ def test_dashboards_answer_at_once() -> None:
         shown = [group for name, group in report.items() if name.startswith("inferprint-")]
         assert len(shown) == 4
         assert all(group["slowest_ms"] <= 1000 for group in shown), report
-        assert report["rules"]["all_ms"] <= 60_000, report
+        assert report["rules"]["all_ms"] <= 20_000, report
 
     holds("dashboards", check)
 
