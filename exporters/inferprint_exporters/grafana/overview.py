@@ -140,9 +140,14 @@ WAITING = Row(
             "Over the range: the part of requests' energy that went into requests that failed or "
             "were cancelled.",
             "stat",
-            (Query(ratio("inferprint:wasted_watts:rate5m", "inferprint:charged_watts:rate5m")),),
+            (
+                Query(
+                    ratio("inferprint:wasted_watts:rate5m", "inferprint:charged_watts:rate5m")
+                    # Where none was wasted there is no series; that is 0 once any was charged.
+                    + f" or 0 * {summed('inferprint:charged_watts:rate5m')}"
+                ),
+            ),
             "percentunit",
-            empty_while="no request has failed or was cancelled",
             steps=((None, "green"), (0.05, "orange"), (0.2, "red")),
             width=6,
             height=5,
