@@ -93,6 +93,8 @@ class Config:
             saved to. None: each start learns anew.
         prometheus_port: port of the Prometheus exporter, 0 to take any free one.
         prometheus_host: address that it listens on.
+        live_port: port of the live page, 0 to take any free one.
+        live_host: address that it listens on.
         max_label_values: distinct values of a metric's label; what is past it is ``other``.
 
     Raises:
@@ -134,6 +136,8 @@ class Config:
     learned_path: str | None = _setting("learned_path", None, str)
     prometheus_port: int = _setting("prometheus_port", 9464, int)
     prometheus_host: str = _setting("prometheus_host", "127.0.0.1", str)
+    live_port: int = _setting("live_port", 9465, int)
+    live_host: str = _setting("live_host", "127.0.0.1", str)
     max_label_values: int = _setting("max_label_values", 100, int)
 
     def __post_init__(self) -> None:
