@@ -4,7 +4,7 @@ import { CARBON, figure, number, scaleOf } from "./badge.js";
 import { h, s, say } from "./dom.js";
 import { PARTS } from "./words.js";
 
-const [WIDTH, HEIGHT, LEFT, BOTTOM, TOP] = [720, 220, 64, 22, 10];
+const [HEIGHT, LEFT, BOTTOM, TOP] = [190, 72, 22, 10];
 const LONGEST_S = 300;
 const SHORTEST_S = 60;
 
@@ -26,7 +26,8 @@ const RATES = {
 
 export class Chart {
   constructor(root) {
-    this.drawing = s("svg", { viewBox: `0 0 ${WIDTH} ${HEIGHT}`, role: "img" });
+    this.width = 720;
+    this.drawing = s("svg", { role: "img", height: HEIGHT });
     this.areas = PARTS.map(([part]) => s("path", { class: `part-${part}` }));
     this.axes = s("g", { class: "axes" });
     this.drawing.append(...this.areas, this.axes);
@@ -37,6 +38,8 @@ export class Chart {
       return { item, value };
     });
     root.append(h("ul", { class: "legend" }, this.legend.map(({ item }) => item)), this.drawing, this.note);
+    // Asked of the browser, not measured: measuring would lay the page out at every drawing.
+    new ResizeObserver(([{ contentRect }]) => { this.width = contentRect.width || this.width; }).observe(root);
   }
 
   draw(past, mode, currency, lacks) {
@@ -68,16 +71,17 @@ export class Chart {
   drawAreas(scaled, begin, end, written) {
     const span = Math.max(end - begin, SHORTEST_S);
     const most = nice(Math.max(...scaled.map(({ values }) => sum(values))));
-    const x = (at) => (LEFT + ((at - (end - span)) / span) * (WIDTH - LEFT)).toFixed(1);
+    const x = (at) => (LEFT + ((at - (end - span)) / span) * (this.width - LEFT)).toFixed(1);
     const y = (value) => (HEIGHT - BOTTOM - (value / most) * (HEIGHT - BOTTOM - TOP)).toFixed(1);
     const below = scaled.map(() => 0);
+    this.drawing.setAttribute("viewBox", `0 0 ${this.width} ${HEIGHT}`);
     this.areas.forEach((area, part) => {
       const floor = scaled.map(({ from, to }, place) => `L${x(to)},${y(below[place])}L${x(from)},${y(below[place])}`);
       scaled.forEach(({ values }, place) => { below[place] += values[part] ?? 0; });
       const roof = scaled.map(({ from, to }, place) => `${x(from)},${y(below[place])}L${x(to)},${y(below[place])}`);
       area.setAttribute("d", `M${roof.join("L")}${floor.reverse().join("")}Z`);
     });
-    this.axes.replaceChildren(...ticks(most, y, written), ...times(span, end, x));
+    this.axes.replaceChildren(...ticks(most, y, written, this.width), ...times(span, end, x, this.width));
   }
 }
 
@@ -97,18 +101,18 @@ function nice(value) {
   return ten * [1, 2, 5, 10].find((times) => ten * times >= value);
 }
 
-function ticks(most, y, written) {
+function ticks(most, y, written, width) {
   return [0.5, 1].flatMap((part) => [
-    s("line", { x1: LEFT, x2: WIDTH, y1: y(most * part), y2: y(most * part) }),
+    s("line", { x1: LEFT, x2: width, y1: y(most * part), y2: y(most * part) }),
     s("text", { x: LEFT - 6, y: y(most * part), dy: "0.32em", "text-anchor": "end" }, written(most * part)),
   ]);
 }
 
-function times(span, end, x) {
+function times(span, end, x, width) {
   const { size, name } = scaleOf(span, "s");
   const place = HEIGHT - 5;
   return [
-    s("line", { x1: LEFT, x2: WIDTH, y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM }),
+    s("line", { x1: LEFT, x2: width, y1: HEIGHT - BOTTOM, y2: HEIGHT - BOTTOM }),
     s("text", { x: LEFT, y: place }, `${number(Math.round(span), { size })} ${name} ago`),
     s("text", { x: x(end), y: place, "text-anchor": "end" }, "now"),
   ];

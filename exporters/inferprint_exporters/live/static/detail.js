@@ -58,7 +58,9 @@ function flags(names, meanings) {
 
 function energyRows(energy) {
   const components = Object.entries(energy.by_component);
-  const part = (from, name) => wh(from[`${name}_j`]);
+  // What rounding leaves of a sum is nothing.
+  const isNoise = (range) => range && Math.abs(range.mid) < 1e-9 * (energy.total_j?.mid ?? 0);
+  const part = (from, name) => (isNoise(from[`${name}_j`]) ? inWh(0) : wh(from[`${name}_j`]));
   return [
     ["", "all devices", ...components.map(([name, one]) => `${name} (${one.provenance})`)],
     ...PARTS.slice(0, 3).map(([name, said]) => [said, part(energy, name), ...components.map(([, one]) => part(one, name))]),

@@ -1,11 +1,11 @@
-// The list of requests: fifty at a time, of all that are kept. A row is made once and moved, not
+// The list of requests: twenty-five at a time, of all that are kept. A row is made once and moved, not
 // drawn anew, so that a hundred a second cost little.
 
 import { detail } from "./detail.js";
 import { $, h, say } from "./dom.js";
 import { PARTS, clock, cost, percent, plural, waiting } from "./words.js";
 
-const PAGE = 50;
+const PAGE = 25;
 const SORT_MS = 2000;
 
 export class List {

@@ -3,14 +3,13 @@
 import { PROVENANCE, UNKNOWN, figure, inWh } from "./badge.js";
 import { h, s, table } from "./dom.js";
 import { stack } from "./list.js";
-import { MODES, PARTS, cost, costOfAll, percent, plural, waiting } from "./words.js";
+import { MODES, PARTS, cost, costOfAll, notComputing, percent, plural, waiting } from "./words.js";
 
 const DEVICE_SILENT_S = 5;
 
 /** What the last request cost, how much of it was waiting, and how that is known. */
 export function latest(row, mode) {
   if (!row) return [h("p", { class: "quiet" }, "No request has ended yet.")];
-  const share = waiting(row);
   const parts = PARTS.map(([part, name]) => `${name} ${inWh(row[part])}`);
   return [
     h("p", { class: "big" }, cost(row, mode, true)),
@@ -18,7 +17,7 @@ export function latest(row, mode) {
     stack(row, parts.join(", ")),
     h("ul", { class: "legend" }, PARTS.map(([part, name, meaning], place) =>
       h("li", { title: meaning }, h("i", { class: `swatch part-${part}` }), `${name} `, h("strong", {}, inWh(row[part]))))),
-    h("p", {}, h("strong", {}, share === null ? "How much of it was waiting is unknown." : `${percent(share)} of it was waiting for requests.`)),
+    h("p", {}, h("strong", {}, notComputing(row))),
     h("p", {}, h("span", { class: `chip is-${row.provenance}` }, row.provenance), ` ${PROVENANCE[row.provenance] ?? ""}`),
     cost(row, mode) === UNKNOWN ? h("p", { class: "quiet" }, MODES[mode].lacks) : null,
   ].filter(Boolean);
@@ -29,7 +28,6 @@ export function all(now, mode) {
   const sums = now?.all;
   if (!sums?.requests) return [h("p", { class: "quiet" }, "Nothing to sum yet.")];
   const parts = Object.fromEntries(PARTS.map(([part]) => [part, sums.sums[part] ?? null]));
-  const share = waiting({ ...parts, total: sums.sums.total });
   const { outcomes } = sums;
   const wasted = (outcomes.error ?? 0) + (outcomes.cancelled ?? 0);
   const running = Object.values(now.in_flight ?? {}).reduce((total, one) => total + one, 0);
@@ -37,7 +35,7 @@ export function all(now, mode) {
     h("p", { class: "big" }, costOfAll(sums, mode)),
     h("p", { class: "quiet" }, `${plural(sums.requests, "request")}, ${running} running now, ${wasted} cancelled or failed`),
     stack(parts, "the parts of all requests' energy"),
-    h("p", {}, h("strong", {}, share === null ? "How much of it was waiting is unknown." : `${percent(share)} of it was waiting for requests.`)),
+    h("p", {}, h("strong", {}, notComputing({ ...parts, total: sums.sums.total }))),
     h("p", {}, Object.entries(sums.provenances).map(([name, count]) =>
       h("span", { class: `chip is-${name}` }, `${count.toLocaleString("en")} ${name}`))),
   ];

@@ -2,6 +2,7 @@
 
 export class State {
   constructor() {
+    this.changed = 0; // goes up whenever the rows are others
     this.forget(null);
   }
 
@@ -11,7 +12,7 @@ export class State {
     this.rows = []; // oldest first
     this.past = [];
     this.now = null;
-    this.changed = 0; // goes up with every row
+    this.changed += 1;
   }
 
   greet(hello) {

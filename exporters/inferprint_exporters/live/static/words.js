@@ -43,10 +43,18 @@ export function costOfAll({ sums, known, requests }, mode, interval = false) {
   return sum !== null && left ? `${text}, and ${left} unknown` : text;
 }
 
-/** The part of a row's or a sum's energy that was waiting; null: not known. */
-export function waiting(parts) {
+/** The part of a row's or a sum's energy that was waiting, or another part; null: not known. */
+export function waiting(parts, part = "standing") {
   const total = parts.total?.[1] ?? 0;
-  return total > 0 && parts.standing ? parts.standing[1] / total : null;
+  return total > 0 && parts[part] ? parts[part][1] / total : null;
+}
+
+/** How much was not computing, in a sentence. */
+export function notComputing(parts) {
+  const [waited, idle] = [waiting(parts), waiting(parts, "idle")];
+  if (waited === null) return "How much of it was waiting is unknown.";
+  const rest = idle === null ? "" : `, and ${percent(idle)} idle draw while it ran`;
+  return `${percent(waited)} of it was waiting for requests${rest}.`;
 }
 
 export const percent = (share) => (share === null ? UNKNOWN : `${Math.round(share * 100)} %`);
