@@ -98,7 +98,8 @@ function written(value, place) {
   if (!Number.isFinite(value)) return String(value);
   const size = Math.abs(value);
   if (size && !(size >= LEAST && size < MOST)) {
-    return value.toExponential(Math.max(0, (first(value) ?? 0) - place)).replace("e+", "e");
+    const text = toPower(size, Math.max(0, (first(value) ?? 0) - place));
+    return value < 0 ? `-${text}` : text;
   }
   const text = place > 0 ? toTens(size, place) : toPlaces(size, -place);
   if (!Number(text)) return "0";
@@ -115,8 +116,20 @@ function toTens(size, place) {
 }
 
 function toPlaces(size, places) {
-  const text = size.toFixed(places);
-  const isHalf = size.toFixed(places + 2).endsWith("50") && Number(size.toFixed(places + 1)) === size;
+  return evened(size.toFixed(places), size.toFixed(Math.min(100, places + FAR)), places);
+}
+
+function toPower(size, places) {
+  const [digits, power] = size.toExponential(places).split("e");
+  const [exact] = size.toExponential(places + FAR).split("e");
+  return `${evened(digits, exact, places)}e${Number(power)}`;
+}
+
+const FAR = 60; // so many digits further no number but a half looks like one
+
+/** What was rounded up from a half, rounded down where that is even. */
+function evened(text, exact, places) {
+  const isHalf = /^50*$/.test(exact.split(".")[1]?.slice(places) ?? "");
   if (!isHalf || "02468".includes(text.at(-1))) return text;
   return (Number(text) - 10 ** -places).toFixed(places);
 }
