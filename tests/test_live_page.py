@@ -338,7 +338,9 @@ def test_it_can_be_used_without_eyes_or_mouse(browser: Any) -> None:
         assert tree.count("heading") >= 8
         row = opened.page.get_by_role("button", name="llama-3-8b")
         assert "waiting" in row.inner_text()
-        nameless = "[...document.querySelectorAll('button')].filter(b => !b.innerText.trim()).length"
+        nameless = (
+            "[...document.querySelectorAll('button')].filter(b => !b.innerText.trim()).length"
+        )
         assert opened.page.evaluate(nameless) == 0
         wait_for(opened.page, "#said", "1 request. The latest: 27.8 mWh", 12.0)
         assert opened.page.locator("#said").get_attribute("aria-live") == "polite"
@@ -413,7 +415,10 @@ UNITS = ("J", "Wh", "W", "L", "s", CARBON, MATERIALS, "EUR", "XQZ")
 def test_figures_read_as_they_do_in_python(browser: Any, tmp_path: Path) -> None:
     """Every unit, size and width of interval gives the same text in both."""
     cases = [
-        (Range.within(value, width), unit) for value in FIGURES for width in WIDTHS for unit in UNITS
+        (Range.within(value, width), unit)
+        for value in FIGURES
+        for width in WIDTHS
+        for unit in UNITS
     ]
     plain = [[[one.low, one.mid, one.high], unit] for one, unit in cases]
     script = """async cases => {

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from inferprint.errors import MissingExtra
@@ -12,7 +13,10 @@ if TYPE_CHECKING:
 
     from inferprint import Tracker
 
-__all__ = ["LiveExporter", "live_app"]
+__all__ = ["BADGE_JS", "LiveExporter", "live_app"]
+
+BADGE_JS = Path(__file__).parent / "static" / "badge.js"
+"""The file of the element ``<inferprint-badge>``, to serve on a page of one's own."""
 
 
 def live_app(tracker: Tracker) -> Starlette:

@@ -1,8 +1,8 @@
 // <inferprint-badge>: what one answer cost, from the `usage.footprint` of its reply.
 //
-//   <script type="module" src="badge.js"></script>
-//   <inferprint-badge footprint='{"energy_joules": 864, ...}'></inferprint-badge>
+//   <inferprint-badge footprint='{"energy_joules": 864, ...}'>0.24 Wh</inferprint-badge>
 //
+// It is a module, to be loaded by its address or inlined.
 // `footprint` is an attribute (JSON) and a property (an object). `show` is energy, carbon or cost.
 // Without a footprint the element shows what stands inside it. One file, on its own: the live page
 // takes its figures from here too, so that there is one rule for them.
@@ -144,19 +144,18 @@ export const PROVENANCE = {
 };
 
 const STYLE = `
-:host { display: inline-block; position: relative; font: 0.85em/1.4 system-ui, sans-serif; }
+:host { display: inline-block; font: 0.85em/1.4 system-ui, sans-serif; }
 button { font: inherit; color: inherit; background: none; border: 1px solid currentColor;
   border-radius: 999px; padding: 0.05em 0.7em; cursor: pointer; }
 button:focus-visible { outline: 2px solid; outline-offset: 2px; }
-[part="details"] { position: absolute; z-index: 10; left: 0; top: 100%; margin-top: 0.4em;
-  min-width: 17em; max-width: 80vw; padding: 0.7em 0.9em; border: 1px solid GrayText;
+[part="details"] { position: fixed; inset: auto; margin: 0; font: 0.9rem/1.4 system-ui, sans-serif;
+  min-width: 17em; max-width: 90vw; padding: 0.7em 0.9em; border: 1px solid GrayText;
   border-radius: 0.5em; background: Canvas; color: CanvasText; color-scheme: light dark;
   box-shadow: 0 0.3em 1em rgb(0 0 0 / 0.25); }
 dl { display: grid; grid-template-columns: auto auto; gap: 0.15em 1em; margin: 0; }
 dt.part { padding-left: 1em; }
 dd { margin: 0; text-align: right; font-variant-numeric: tabular-nums; overflow-wrap: anywhere; }
 p { margin: 0.6em 0 0; max-width: 24em; }
-[hidden] { display: none; }
 `;
 
 const known = (value) => (Number.isFinite(value) ? value : null);
@@ -211,15 +210,6 @@ class InferprintBadge extends HTMLElement {
     const sheet = new CSSStyleSheet(); // a style element would need an exception of a strict CSP
     sheet.replaceSync(STYLE);
     root.adoptedStyleSheets = [sheet];
-    this.addEventListener("keydown", (event) => {
-      if (event.key === "Escape" && this.#isOpen) {
-        this.#open(false);
-        root.querySelector("button").focus();
-      }
-    });
-    this.addEventListener("focusout", (event) => {
-      if (!this.contains(event.relatedTarget)) this.#open(false);
-    });
   }
 
   connectedCallback() {
@@ -240,24 +230,12 @@ class InferprintBadge extends HTMLElement {
     this.#draw();
   }
 
-  get #isOpen() {
-    return this.shadowRoot.querySelector("button")?.getAttribute("aria-expanded") === "true";
-  }
-
-  #open(whether) {
-    const button = this.shadowRoot.querySelector("button");
-    if (!button) return;
-    button.setAttribute("aria-expanded", String(whether));
-    this.shadowRoot.querySelector("[part=details]").hidden = !whether;
-  }
-
   #draw() {
     const footprint = this.#footprint;
     if (!footprint) {
       this.shadowRoot.replaceChildren(document.createElement("slot"));
       return;
     }
-    const open = this.#isOpen;
     const figureText = headline(footprint, this.getAttribute("show"));
     const provenance = String(footprint.provenance ?? UNKNOWN);
     const words = figureText === UNKNOWN ? `footprint ${UNKNOWN}` : `${figureText} · ${provenance}`;
@@ -265,14 +243,32 @@ class InferprintBadge extends HTMLElement {
     const button = element("button", about, { type: "button" });
     button.setAttribute("part", "button");
     button.setAttribute("aria-label", `What this answer cost: ${about}. Details`);
-    button.addEventListener("click", () => this.#open(!this.#isOpen));
-    this.shadowRoot.replaceChildren(button, details(footprint, provenance));
-    this.#open(open);
+    const box = details(footprint, provenance);
+    popUp(button, box);
+    this.shadowRoot.replaceChildren(button, box);
   }
 }
 
+/** A box above all else on the page, that the button opens; Escape or a click elsewhere shuts it. */
+function popUp(button, box) {
+  box.popover = "auto";
+  button.popoverTargetElement = box;
+  button.setAttribute("aria-expanded", "false");
+  box.addEventListener("toggle", ({ newState }) => {
+    const isOpen = newState === "open";
+    button.setAttribute("aria-expanded", String(isOpen));
+    if (!isOpen) return;
+    const { left, top, bottom } = button.getBoundingClientRect();
+    const { width, height } = box.getBoundingClientRect();
+    const below = bottom + 6;
+    const fits = below + height <= innerHeight || top - 6 - height < 0;
+    box.style.left = `${Math.max(4, Math.min(left, innerWidth - width - 4))}px`;
+    box.style.top = `${fits ? below : top - 6 - height}px`;
+  });
+}
+
 function details(footprint, provenance) {
-  const box = element("div", "", { tabIndex: -1 });
+  const box = element("div");
   box.setAttribute("part", "details");
   box.setAttribute("role", "group");
   box.setAttribute("aria-label", "What this answer cost");

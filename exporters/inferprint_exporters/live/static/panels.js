@@ -107,6 +107,7 @@ const TERMS = [
 /** The devices, how each is read, and their books. */
 export function devices(now, findings) {
   const found = now?.devices ?? [];
+  if (now?.running === false) return [h("p", { class: "quiet" }, "Nothing is measured yet, or any more: a tracker starts with its first request, and ends with its program.")];
   if (!found.length) {
     return [h("p", { class: "quiet" }, "No device has been read: joules are unknown. The command that says why: inferprint doctor"), ...absent(findings)];
   }
