@@ -248,6 +248,7 @@ class Tracker:
                 self._exporters.append(checked)
                 return
         self._ready.wait(START_S)
+        self._exporters.append(checked)
         outbox = self._attempt(f"exporter {checked.name}", partial(self._add, checked))
         if outbox is not None and (error := outbox.started(START_S)) is not None:
             raise error
@@ -274,7 +275,7 @@ class Tracker:
         parent's.
         """
         self._renew()
-        for exporter in self._given_exporters:
+        for exporter in self._exporters:
             renew = getattr(exporter, "after_fork", lambda: None)
             self._attempt(f"exporter {exporter.name}", renew)
         named = self._attempt("exporters", partial(load_exporters, self.config))

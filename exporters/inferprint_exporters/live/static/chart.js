@@ -4,7 +4,7 @@ import { CARBON, figure, number, scaleOf } from "./badge.js";
 import { h, s, say } from "./dom.js";
 import { PARTS } from "./words.js";
 
-const [HEIGHT, LEFT, BOTTOM, TOP] = [190, 72, 22, 10];
+const [HEIGHT, LEFT, BOTTOM, TOP] = [150, 72, 22, 10];
 const LONGEST_S = 300;
 const SHORTEST_S = 60;
 

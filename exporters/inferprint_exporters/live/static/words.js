@@ -53,11 +53,16 @@ export function waiting(parts, part = "standing") {
 export function notComputing(parts) {
   const [waited, idle] = [waiting(parts), waiting(parts, "idle")];
   if (waited === null) return "How much of it was waiting is unknown.";
-  const rest = idle === null ? "" : `, and ${percent(idle)} idle draw while it ran`;
-  return `${percent(waited)} of it was waiting for requests${rest}.`;
+  const rest = idle === null ? "" : `, ${percent(idle)} idle draw while it ran`;
+  const words = `${percent(waited)} of it was waiting for requests${rest}.`;
+  return words[0].toUpperCase() + words.slice(1);
 }
 
-export const percent = (share) => (share === null ? UNKNOWN : `${Math.round(share * 100)} %`);
+export function percent(share) {
+  if (share === null) return UNKNOWN;
+  if (share > 0 && share < 0.005) return "under 1 %";
+  return `${Math.round(share * 100)} %`;
+}
 
 export const plural = (count, one, many = `${one}s`) => `${count.toLocaleString("en")} ${count === 1 ? one : many}`;
 
