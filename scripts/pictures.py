@@ -10,6 +10,8 @@ import shutil
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -42,8 +44,32 @@ def main() -> None:
             _take(browser, url, "live-dark", "dark", WIDE)
             _take(browser, url, "live-phone", "light", PHONE)
             _take(browser, url, "receipt-light", "light", WIDE, unfold=True)
+            with _chat() as chat:
+                _badge(browser, chat, "badge-light", "light")
+                _badge(browser, chat, "badge-dark", "dark")
             browser.close()
         server.terminate()
+
+
+@contextmanager
+def _chat() -> Iterator[str]:
+    port = "9466"
+    command = [sys.executable, "-m", "uvicorn", "--app-dir", "examples", "06_chat:app"]
+    env = {**os.environ, **SETTINGS}
+    with subprocess.Popen([*command, "--port", port], env=env, cwd=FOLDER.parent.parent) as server:
+        time.sleep(5.0)
+        yield f"http://127.0.0.1:{port}/"
+        server.terminate()
+
+
+def _badge(browser: Any, url: str, name: str, scheme: str) -> None:
+    page = browser.new_page(viewport={"width": 560, "height": 330}, color_scheme=scheme)
+    page.goto(url)
+    page.locator("#question").fill("What does this answer cost?")
+    page.keyboard.press("Enter")
+    page.locator("inferprint-badge button").click()
+    page.screenshot(path=FOLDER / f"{name}.png")
+    page.close()
 
 
 def _take(

@@ -34,6 +34,7 @@ from receipts import component, receipt
 from rig import Kept, SteadySource, by_hand, live
 from strategies import receipts_of_any_kind
 from support import REPO, run_python
+from test_fork import run as run_forked
 
 HOST = "127.0.0.1"
 
@@ -441,3 +442,41 @@ def test_wrong_usage_is_refused(args: tuple[str, str]) -> None:
     result = run_python("-m", "inferprint", "serve", *args)
     assert result.returncode == 2
     assert args[0] in result.stderr
+
+
+def test_a_forked_worker_has_a_page_of_its_own() -> None:
+    """The child's page is at a port of its own with its own requests, the parent's goes on, and
+    the child holds nothing of the parent's port.
+    """
+    run_forked("""
+import json, urllib.request
+from inferprint import Config
+from inferprint_exporters.live import LiveExporter
+
+def first(url):
+    with urllib.request.urlopen(url + "events", timeout=10) as stream:
+        while not (line := stream.readline()).startswith(b'data: [{"n"'):
+            pass
+    return json.loads(line[6:])[0]["model"]
+
+given = LiveExporter(listen=("127.0.0.1", 0))
+config = Config(exporters=("live",), live_port=0)
+tracker = Tracker(config, sources=[SteadySource()], exporters=[given]).start()
+named = tracker._exporters[0]
+urls = {given.url, named.url}
+
+def child():
+    assert given.url is None
+    serve(tracker)
+    tracker.flush()
+    mine = {exporter.url for exporter in tracker._exporters}
+    assert len(mine) == 2 and not mine & urls, (mine, urls)
+    assert {first(url) for url in mine} == {"m"}
+    tracker.stop()
+
+join(fork(child))
+with tracker.request("parent"):
+    time.sleep(0.1)
+assert {first(url) for url in urls} == {"parent"}
+tracker.stop()
+""")

@@ -365,13 +365,14 @@ def test_it_keeps_its_frames_while_a_hundred_requests_a_second_end(
     """Frames of five seconds with and without the load, on a page with 10,000 receipts: those
     under load are at most a tenth fewer. What an idle machine shows is printed.
     """
-    with served(FakeTracker()) as exporter:
+    tracker = FakeTracker()
+    with served(tracker) as exporter:
         exporter.export([ended(number) for number in range(10_000)])
         with tab(browser, str(exporter.url), viewport={"width": 1280, "height": 900}) as opened:
             wait_for(opened.page, "#where", "10,000", 15.0)
             opened.page.wait_for_timeout(1500)
             quiet = opened.page.evaluate(COUNT_FRAMES, 5)
-            with loaded(exporter, 100) as sent:
+            with loaded(exporter, tracker, 100) as sent:
                 busy = opened.page.evaluate(COUNT_FRAMES, 5)
             shown = opened.page.evaluate("document.querySelector('#all .quiet').innerText")
             assert opened.complaints == []
@@ -383,8 +384,10 @@ def test_it_keeps_its_frames_while_a_hundred_requests_a_second_end(
 
 
 @contextmanager
-def loaded(exporter: LiveExporter, rate: int) -> Iterator[Callable[[], int]]:
-    """Receipts, so many a second, in a thread; gives how many there were."""
+def loaded(exporter: LiveExporter, tracker: FakeTracker, rate: int) -> Iterator[Callable[[], int]]:
+    """Receipts, so many a second, in a thread, and devices whose joules grow; gives how many
+    receipts there were.
+    """
     stop, count = threading.Event(), [0]
 
     def feed() -> None:
@@ -393,6 +396,7 @@ def loaded(exporter: LiveExporter, rate: int) -> Iterator[Callable[[], int]]:
             due = int((time.monotonic() - began) * rate) - count[0]
             exporter.export([ended(count[0] + number) for number in range(due)])
             count[0] += due
+            tracker.devices = {f"GPU-{n}": gpu_books(1000.0 + 10 * count[0]) for n in range(8)}
 
     thread = threading.Thread(target=feed)
     thread.start()

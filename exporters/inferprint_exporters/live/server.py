@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import threading
+import time
 from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
@@ -17,6 +18,7 @@ if TYPE_CHECKING:
 
 __all__ = ["LiveServer"]
 
+LOOK_S = 0.01
 LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 
@@ -61,6 +63,9 @@ class LiveServer:
             daemon=True,
         )
         self._thread.start()
+        # It imports as it starts: the child of a fork in the midst of that could import no more.
+        while self._thread.is_alive() and not self._server.started:
+            time.sleep(LOOK_S)
 
     def close(self) -> None:
         """Ends its thread and frees the port."""
