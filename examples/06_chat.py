@@ -20,7 +20,7 @@ from inferprint_exporters.live import live_app
 app = FastAPI()
 app.mount("/energy", live_app(inferprint.get_tracker()))
 
-PAGE = """<!doctype html><html lang="en"><title>Chat</title><style>:root { color-scheme: light dark }</style>
+PAGE = """<!doctype html><html lang="en" style="color-scheme: light dark"><title>Chat</title>
 <script type="module" src="/energy/static/badge.js"></script>
 <form id="form"><label>Ask <input id="question"></label></form><ul id="answers"></ul>
 <script>form.onsubmit = async event => {
