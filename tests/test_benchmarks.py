@@ -17,6 +17,7 @@ from support import REPO, run_python
 
 ATTEMPTS = 3
 MOST_OVER_BARE_LOOP = 8
+MOST_OVER_FIXED_LOOP = 16
 
 
 def holds(name: str, check: Callable[[dict[str, Any]], None]) -> None:
@@ -30,7 +31,7 @@ def holds(name: str, check: Callable[[dict[str, Any]], None]) -> None:
 def test_every_benchmark_is_tested() -> None:
     """A benchmark that is added without a test fails here."""
     names = {path.stem for path in (REPO / "benchmarks").glob("[!_]*.py")}
-    assert names == {"imports", "memory", "overhead", "overlap", "sampler"}
+    assert names == {"imports", "memory", "overhead", "overlap", "report", "sampler", "window"}
 
 
 @pytest.mark.timeout(300)
@@ -80,6 +81,20 @@ def test_the_sampler_is_light() -> None:
 
 
 @pytest.mark.timeout(300)
+def test_a_window_of_a_thousand_events_is_closed_quickly() -> None:
+    """With learned weights and intervals it takes a bounded multiple of a fixed loop, and the
+    books close.
+    """
+
+    def check(report: dict[str, Any]) -> None:
+        assert set(report) == documented("window")
+        assert 0 < report["books_over_loop"] <= MOST_OVER_FIXED_LOOP, report
+        assert report["closure_error"] <= 1e-9, report
+
+    holds("window", check)
+
+
+@pytest.mark.timeout(300)
 def test_memory_is_small_and_flat() -> None:
     """A running tracker with the Prometheus exporter and a location adds at most 20 MB, at
     2,000 requests a second too, and 20,000 more requests in batches add less than 2 MB.
@@ -108,3 +123,16 @@ def test_a_report_is_a_table_for_people(report: dict[str, Any], table: str) -> N
     """Figures one below the other; groups of figures one below the other, in columns."""
     script = f"from benchmarks._report import table; print(table({report!r}))"
     assert run_python("-c", script).stdout == table
+
+
+def test_a_report_is_quick() -> None:
+    """The whole command in 2 s; the full benchmark has a million receipts, this one a part of
+    them, and what is read is as much.
+    """
+
+    def check(report: dict[str, Any]) -> None:
+        assert set(report) == documented("report")
+        assert report["command_s"] <= 2.0, report
+        assert report["report_s"] < report["command_s"], report
+
+    holds("report", check)

@@ -18,9 +18,12 @@ from inferprint.attribution import Ledger
 from inferprint.books import Account, Books
 from inferprint.doubts import VARIANCE_KNOWN
 from inferprint.idle import TABLED_ERROR, IdlePower
+from inferprint.items import itemised
+from inferprint.learning.errors import WorkError
+from inferprint.learning.own import Own
 from inferprint.ranges import Range
 from inferprint.records import Device, Energy, IdlePolicyName
-from inferprint.settlement import itemised, settlement
+from inferprint.settlement import settlement
 from inferprint.standing import idle_policy
 from inferprint.testing import FakeClock, FakeSource
 from inferprint.timeline import Mark
@@ -243,8 +246,8 @@ class Known:
 
     def weigh(self, work: WindowWork) -> Shares:
         (stake,) = {mark[2].stakes[0] for mark in work.marks}
-        errors = {stake: (20.0, 30.0, (0.0, -1.0, 0.0), 40.0)}
-        return Shares(200.0, {stake: 100.0}, learned=True, shared_error=0.1, own_errors=errors)
+        own = Own([stake], [100.0], [1.0], [1.0], 40.0, WorkError(20.0, 30.0, 0.0, -1.0, 0.0))
+        return Shares(200.0, [own], learned=True, shared_error=0.1)
 
     def follow(self, marks: Sequence[Mark]) -> None:
         """Nothing."""

@@ -14,8 +14,9 @@ from hypothesis import strategies as st
 
 from inferprint.learning.hold import Hold
 from inferprint.learning.law import saturated
-from inferprint.learning.learner import Learner, Part, Window
+from inferprint.learning.learner import Learner, Window
 from inferprint.learning.model import EQUAL, MOST_MODELS, WorkModel
+from inferprint.learning.own import Part
 from inferprint.learning.pace import Pace
 from inferprint.learning.progress import Progress
 from inferprint.learning.rows import LONG_S, Rows
@@ -75,6 +76,21 @@ def test_saturation_is_learned() -> None:
     assert weights.expected_j == pytest.approx(window.active_j, rel=0.02)
     total_j = weights.shared_w + weights.own_j("m", window.work["m"])
     assert total_j == pytest.approx(weights.expected_j, rel=0.01)
+
+
+@pytest.mark.parametrize("seconds", [1, 3, 10, 60])
+def test_own_work_that_does_not_count_yet_is_shared_alike(seconds: int) -> None:
+    """At first own work counts for less, whatever it and F are estimated to be: for
+    1 - exp(-t / 15 s) of what it is. The rest of the power is shared alike, and both sum to what
+    is expected.
+    """
+    machine = Machine(fixed_w=0.0, price_j=Work(0.05, 0.4, 0.0))
+    model = learned(machine, seconds)
+    window = machine.window(random.Random(3), 30)
+    weights = model.weights(window)
+    own_j = weights.own_j("m", window.work["m"])
+    assert weights.shared_w + own_j == pytest.approx(weights.expected_j, rel=1e-9)
+    assert own_j <= -math.expm1(-seconds / 15) * window.active_j * 1.1
 
 
 def test_one_at_a_time_cannot_tell_and_stays_near_equal_time() -> None:
@@ -267,8 +283,8 @@ def test_equal_requests_weigh_alike() -> None:
             part.progress.tell(at_s - 0.05, output=part.progress.output + 3)
         pace.prompts.advance(at_s)
         window = Window(at_s, 0.1, 0.1, 40.0, 10.0, {"m": 0.8})
-        split = learner.weigh(window, parts, ())
-        assert len(set(split.own_j.values())) <= 1
+        split = learner.weigh(window, parts)
+        assert all(len(set(own.weights)) == 1 for own in split.own)
 
 
 def test_a_window_of_a_thousand_events_is_quick() -> None:
@@ -283,7 +299,7 @@ def test_a_window_of_a_thousand_events_is_quick() -> None:
             part.progress.tell(at_s - 0.06, output=part.progress.output + 1)
             part.progress.tell(at_s - 0.02, output=part.progress.output + 1)
         pace.prompts.advance(at_s)
-        learner.weigh(Window(at_s, 0.1, 0.1, 40.0, 10.0, {"m": 50.0}), parts, ())
+        learner.weigh(Window(at_s, 0.1, 0.1, 40.0, 10.0, {"m": 50.0}), parts)
         took_s.append(time.perf_counter() - began_s)
     # The best of many: what the code takes, whatever else the machine is doing.
     assert min(took_s) < 0.010

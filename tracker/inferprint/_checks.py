@@ -51,6 +51,7 @@ _TEXTS = (
     "learned_path",
     "prometheus_host",
     "live_host",
+    "store_url",
 )
 _OPTIONAL = {
     "factors_path",
@@ -59,6 +60,7 @@ _OPTIONAL = {
     "learned_path",
     "location",
     "sources",
+    "store_url",
 }
 _URLS = ("electricity_maps_url", "watttime_url")
 

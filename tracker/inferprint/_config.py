@@ -12,7 +12,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
-from inferprint._checks import check
 from inferprint.errors import ConfigError
 from inferprint.records import IdlePolicyName
 
@@ -95,6 +94,8 @@ class Config:
         prometheus_host: address that it listens on.
         live_port: port of the live page, 0 to take any free one.
         live_host: address that it listens on.
+        store_url: database of the exporter ``store`` and of ``inferprint report``, such as
+            ``sqlite:///receipts.db``.
         max_label_values: distinct values of a metric's label; what is past it is ``other``.
 
     Raises:
@@ -138,9 +139,12 @@ class Config:
     prometheus_host: str = _setting("prometheus_host", "127.0.0.1", str)
     live_port: int = _setting("live_port", 9465, int)
     live_host: str = _setting("live_host", "127.0.0.1", str)
+    store_url: str | None = _setting("store_url", None, str)
     max_label_values: int = _setting("max_label_values", 100, int)
 
     def __post_init__(self) -> None:
+        from inferprint._checks import check  # 3 ms, and of those who make one
+
         check(self)
 
 

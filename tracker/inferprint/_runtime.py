@@ -18,8 +18,6 @@ from inferprint.calibration import calibrations, check_devices
 from inferprint.clock import Clock, SystemClock, wall_s
 from inferprint.delivery import Exporter, Outbox, load_exporters
 from inferprint.errors import ConfigError, InferprintError, NotSettled
-from inferprint.factors import resolve
-from inferprint.intensity import Constant, Intensity, open_intensity
 from inferprint.receipt import Receipt
 from inferprint.records import Balance, Status, Tokens
 from inferprint.request import NO_LABELS, Request, forget_current, own_labels
@@ -33,6 +31,7 @@ if TYPE_CHECKING:
     from inferprint.budget import Budget, OnExceed
     from inferprint.engine import Engine
     from inferprint.factors import Factors
+    from inferprint.intensity import Intensity
     from inferprint.planned import Plan
     from inferprint.quote import Quote
     from inferprint.sources.findings import Finding
@@ -77,8 +76,13 @@ class Tracker:
         if not isinstance(config, Config | None):
             raise ConfigError("config", config, "an inferprint.Config")
         self.config = config or Config()
+        # Imported here, as the engine is: not all users of the package have a tracker.
+        from inferprint.factors import resolve
+        from inferprint.intensity import Constant, open_intensity
+
         self._factors = resolve(self.config)
         self._intensity = intensity or open_intensity(self.config, self._factors.carbon_intensity)
+        self._is_constant = isinstance(self._intensity, Constant)
         # Where it changes and is not known for an hour, no figure of the year takes its place.
         always = self._intensity.over(0, 0).factor if self._is_constant else None
         self._factors = replace(self._factors, carbon_intensity=always)
@@ -115,10 +119,6 @@ class Tracker:
         self.tell: Callable[[Request], None] = self.events.append
         self.told: Callable[[Request], None] = self._engine.told.append
         self.reads_cpu = False
-
-    @property
-    def _is_constant(self) -> bool:
-        return isinstance(self._intensity, Constant)
 
     @property
     def factors(self) -> Factors:
@@ -456,6 +456,28 @@ class Tracker:
         if self._manual:
             return f"request {request.request_id}: call sample() after its end"
         return f"request {request.request_id} was not settled within {timeout:g} s"
+
+    def feedback(self, request_id: str, useful: bool = False) -> bool:
+        """Tells the exporters whether what a request gave was of use; what is not counts as
+        wasted in reports, beside what failed. Nothing is waited for.
+
+        Args:
+            request_id: of a request, at any time after it began.
+            useful: whether it was; may be told again, differently.
+
+        Returns:
+            Whether there is an exporter that takes it, such as ``store``, and it has started;
+            else nothing keeps it.
+
+        Raises:
+            ConfigError: the id is no text, or ``useful`` is not True or False.
+        """
+        if not isinstance(request_id, str) or not request_id:
+            raise ConfigError("request_id", request_id, "the id of a request, as on its receipt")
+        if not isinstance(useful, bool):
+            raise ConfigError("useful", useful, "True or False")
+        takes = [box.feedback(request_id, useful) for box in self._engine.outboxes]
+        return any(takes)
 
     # ---- books ---------------------------------------------------------------------------
 

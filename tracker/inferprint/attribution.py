@@ -23,16 +23,18 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from inferprint.doubts import Doubts
+from inferprint.doubts import Doubts, Noise
 from inferprint.idle import QUIET_BUSY_SHARE, IdlePower
 from inferprint.learning.usual import BUSY, Ratio
-from inferprint.levels import Level
 from inferprint.notes import Notes
+from inferprint.paying import pay_alike, pay_work
+from inferprint.pool import StandingPool
 from inferprint.records import Device, DeviceBalance, Provenance
+from inferprint.sharing import EqualShares
 from inferprint.splitting import Split, split_window
-from inferprint.stakes import ARRIVE, END, RESUME, Earned, Stake
+from inferprint.stakes import Earned, Stake
 from inferprint.standing import IdlePolicy
-from inferprint.timeline import PARTS, Mark, Span, State
+from inferprint.timeline import Mark, Span, State
 from inferprint.uncertainty import ItemDoubts, WorkPart
 from inferprint.units import seconds
 from inferprint.weighing import Charge, Weighing
@@ -47,18 +49,15 @@ if TYPE_CHECKING:
 class Totals:
     """Sums over the closed windows of a device, in joules.
 
-    ``active_j`` and ``idle_j`` are what requests have taken; what those in flight have
-    earned in equal shares and not taken yet is not in them. ``pool_j`` is standing energy
-    not charged yet.
+    ``own_j`` is what requests were charged for their own work. ``lost_active_j`` and
+    ``lost_idle_j`` are what requests have earned and are not charged for.
     """
 
     measured_j: float = 0.0
-    active_j: float = 0.0
-    idle_j: float = 0.0
+    own_j: float = 0.0
+    lost_active_j: float = 0.0
+    lost_idle_j: float = 0.0
     unsplit_j: float = 0.0
-    standing_charged_j: float = 0.0
-    standing_j: float = 0.0
-    pool_j: float = 0.0
     other_j: float = 0.0
     unattributed_j: float = 0.0
 
@@ -92,13 +91,12 @@ class Ledger:
         # Active watts while requests ran, over the last ten seconds in which they did.
         self.busy_w = Ratio()
         self._place = place
-        self._policy = policy
         self._totals = Totals()
-        self._active = Level()
-        self._idle = Level()
         self._notes = Notes(device, weights.method)
         self._weighing = Weighing(weights, place)
         self._doubts = Doubts(device)
+        self._shares = EqualShares(place, weights.owns_threads, self._doubts)
+        self._pool = StandingPool(policy, place)
         # Active watts of the requests together, when last there were any.
         self._busy_w: float | None = None
 
@@ -150,17 +148,15 @@ class Ledger:
         self._notes.add(window, span, self.idle.flag)
         self._doubts.observe(window, span)
         self._book(window, split, span)
-        self._charge_standing(split, span)
+        self._pool.take(split, span)
         yield from self._share(window, split, span, cpu_ns or {})
         self.state = end
 
     def earned(self, stake: Stake) -> Earned:
         """What a request has earned up to the last window's end."""
-        active_j, idle_j = stake.active_j, stake.idle_j
-        if stake.running:
-            idle_j += self._idle.value - stake.idle_entry
-            active_j += self._active.value - stake.active_entry if stake.pooled else 0.0
-        return Earned(active_j, idle_j, stake.standing_j)
+        active_j, idle_j = self._shares.earned_j(stake)
+        active_j += stake.active_j + stake.own_j
+        return Earned(active_j, stake.idle_j + idle_j, stake.standing_j)
 
     def expected(self, stake: Stake, started_ns: int, until_ns: int, sharers: int) -> Earned | None:
         """What a request will have earned by an instant after the last window's end, at the
@@ -170,9 +166,9 @@ class Ledger:
         closed_ns = self.state.at_ns if self.state is not None else 0
         ahead_s = seconds(max(0, until_ns - max(closed_ns, started_ns)))
         if self._busy_w is None:
-            return earned if stake.first_window and not ahead_s else None
+            return earned if stake.since.first_window and not ahead_s else None
         share_s = ahead_s / max(1, sharers)
-        idle_w = (self.idle.watts or 0.0) * self._policy.shares_idle
+        idle_w = (self.idle.watts or 0.0) * self._pool.shares_idle
         return Earned(
             earned.active_j + self._busy_w * share_s,
             earned.idle_j + idle_w * share_s,
@@ -183,11 +179,11 @@ class Ledger:
     def shared_idle_w(self) -> float | None:
         """Idle watts that requests in flight share; None: they are not known."""
         idle_w = self.idle.watts
-        return idle_w if idle_w is None or self._policy.shares_idle else 0.0
+        return idle_w if idle_w is None or self._pool.shares_idle else 0.0
 
     def standing_due_j(self, at_ns: int, after_quiet: bool) -> float:
         """What a request that came at this instant would draw of the standing energy."""
-        return self._policy.due(self._totals.pool_j, at_ns, after_quiet)
+        return self._pool.due_j(at_ns, after_quiet)
 
     def said(self, stake: Stake) -> frozenset[str]:
         """The flags of the device and of the windows that a request has touched so far."""
@@ -209,7 +205,7 @@ class Ledger:
             earned: what it has earned.
             duration_s: from its start to its end, or now.
         """
-        shares_idle, idle = self._policy.shares_idle, self.idle
+        shares_idle, idle = self._pool.shares_idle, self.idle
         return self._doubts.of_items(stake, earned, duration_s, idle.deviation_w, shares_idle)
 
     def work_of(self, stake: Stake, active_j: float, duration_s: float) -> WorkPart | None:
@@ -223,44 +219,39 @@ class Ledger:
         self._fix(stake)
         return self.earned(stake)
 
-    def _finish(self, stake: Stake, at_start: bool) -> None:
-        """A request has ended; one that ends as the window begins has no part in it."""
-        if stake.provenance is None:
-            self._fix(stake, before_last=at_start)
-
     def _fix(self, stake: Stake, before_last: bool = False) -> None:
-        self._notes.fix(stake, before_last)
-        if stake.provenance == "unknown":
+        stake.verdict = verdict = self._notes.verdict(stake.since, before_last)
+        if verdict.provenance == "unknown":
             # Nothing is known of it, so it is not charged for waiting either.
-            self._totals.standing_charged_j -= stake.standing_j
-            self._totals.pool_j += stake.standing_j
+            self._pool.give_back(stake.standing_j)
             stake.standing_j = 0.0
 
     def write_off(self, stake: Stake, paid: Earned) -> None:
         """A request was settled before it ended here: what it earned since is nobody's."""
         earned, totals = self.earned(stake), self._totals
-        totals.active_j -= earned.active_j - paid.active_j
-        totals.idle_j -= earned.idle_j - paid.idle_j
-        totals.unattributed_j += earned.active_j - paid.active_j + earned.idle_j - paid.idle_j
-        totals.standing_charged_j -= earned.standing_j - paid.standing_j
-        totals.pool_j += earned.standing_j - paid.standing_j
+        active_j, idle_j = earned.active_j - paid.active_j, earned.idle_j - paid.idle_j
+        totals.lost_active_j += active_j
+        totals.lost_idle_j += idle_j
+        totals.unattributed_j += active_j + idle_j
+        self._pool.give_back(earned.standing_j - paid.standing_j)
 
     def balance(self) -> DeviceBalance:
         """The books up to the last window's end."""
-        totals = self._totals
+        totals, shares, pool = self._totals, self._shares, self._pool
+        held_j = self._weighing.held_j
         return DeviceBalance(
             component=self.device.component,
             name=self.device.name,
             provenance=self.provenance,
             measured_j=totals.measured_j,
-            requests_active_j=totals.active_j + self._active.outstanding + self._weighing.held_j,
-            requests_idle_j=totals.idle_j + self._idle.outstanding,
-            requests_standing_j=totals.standing_charged_j,
-            standing_j=totals.pool_j,
+            requests_active_j=shares.active_j + totals.own_j - totals.lost_active_j + held_j,
+            requests_idle_j=shares.idle_j - totals.lost_idle_j,
+            requests_standing_j=pool.charged_j,
+            standing_j=pool.held_j,
             other_processes_j=totals.other_j,
             unattributed_j=totals.unattributed_j,
             requests_unsplit_j=totals.unsplit_j,
-            standing_total_j=totals.standing_j,
+            standing_total_j=pool.total_j,
             power_w=self.power_w,
             idle_w=self.idle.watts,
         )
@@ -292,46 +283,6 @@ class Ledger:
         if self.idle.watts is None:
             totals.unsplit_j += split.requests_j
 
-    def _charge_standing(self, split: Split, span: Span) -> None:
-        """Puts the idle energy of quiet time into the pool, and lets arrivals draw on it."""
-        joules_per_ns = split.idle_j / span.length_ns if span.length_ns else 0.0
-        pooled_ns = span.start.quiet_ns
-        if span.marks and self._policy.draws:
-            pooled_ns = self._let_draw(span, joules_per_ns)
-        self._pool(joules_per_ns * (span.end.quiet_ns - pooled_ns))
-        if not self._policy.shares_idle:
-            self._totals.pool_j += joules_per_ns * span.busy_ns
-
-    def _let_draw(self, span: Span, joules_per_ns: float) -> int:
-        """Lets arrivals draw on the pool as it fills; returns up to which quiet time it did."""
-        pooled_ns, first, arrivals = span.start.quiet_ns, span.marks[0], list[Mark]()
-        for mark in (*span.marks, None):
-            if mark is None or mark[0] != first[0]:
-                if arrivals:
-                    # As it was just before all that happens at this instant: a child that takes
-                    # over from its parent ends no quiet, one that starts together with it does.
-                    quiet_ns, running = first[6], first[8]
-                    self._pool(joules_per_ns * (quiet_ns - pooled_ns))
-                    pooled_ns = quiet_ns
-                    self._draw(first[0], arrivals, after_quiet=not running)
-                    arrivals = []
-                first = mark or first
-            if mark is not None and mark[1] == ARRIVE:
-                arrivals.append(mark)
-        return pooled_ns
-
-    def _pool(self, joules: float) -> None:
-        self._totals.pool_j += joules
-        self._totals.standing_j += joules
-
-    def _draw(self, at_ns: int, arrivals: Sequence[Mark], after_quiet: bool) -> None:
-        totals = self._totals
-        drawn_j = self._policy.draw(totals.pool_j, at_ns, len(arrivals), after_quiet)
-        totals.pool_j -= drawn_j
-        totals.standing_charged_j += drawn_j
-        for mark in arrivals:
-            mark[2].stakes[self._place].standing_j += drawn_j / len(arrivals)
-
     def _share(
         self, window: Window, split: Split, span: Span, cpu_ns: Mapping[Account, int]
     ) -> Iterator[Account]:
@@ -339,61 +290,28 @@ class Ledger:
         if not span.marks and not span.start.running:
             return  # nobody is there to share
         charge = self._weighing.charge(window, split, span, cpu_ns)
-        self._pay(charge)
-        self._doubts.begin(window, split, span, charge)
-        active_per_ns = charge.share_j_per_ns
+        self._pay(charge, self._doubts.begin(window, split, span, charge))
         idle_per_ns = 0.0
-        if self._policy.shares_idle and span.length_ns:
+        if self._pool.shares_idle and span.length_ns:
             idle_per_ns = split.idle_j / span.length_ns
-        yield from self._move(span, active_per_ns, idle_per_ns)
-        share_ns = (span.end.share - span.start.share) / PARTS
-        pool_ns = (span.end.pool - span.start.pool) / PARTS
-        self._active.rise(active_per_ns * (pool_ns if self.weights.owns_threads else share_ns))
-        self._idle.rise(idle_per_ns * share_ns)
+        yield from self._move(span, charge.share_j_per_ns, idle_per_ns)
         self._doubts.end(span)
 
-    def _pay(self, charge: Charge) -> None:
+    def _pay(self, charge: Charge, noise: Noise) -> None:
         """Pays for requests' own work."""
         self._totals.unattributed_j += charge.unattributed_j
-        for stake, own_j in charge.own_j.items():
-            stake.active_j += own_j
-            self._totals.active_j += own_j
+        pay = pay_work if charge.learned else pay_alike
+        for own in charge.shares.own:
+            self._totals.own_j += pay(own, charge.joules, noise)
         if charge.learned:
             self._notes.learned()
 
     def _move(self, span: Span, active_per_ns: float, idle_per_ns: float) -> Iterator[Account]:
-        """Lets requests in and out of the shares, each at its instant; yields the ended."""
-        share_from, pool_from = span.start.share, span.start.pool
-        own_threads, place, doubts = self.weights.owns_threads, self._place, self._doubts
-        for at_ns, kind, account, cpu_ns, share, pool, _, _, _, _ in span.marks:
-            stake = account.stakes[place]
-            share_ns = (share - share_from) / PARTS
-            active_j = active_per_ns * ((pool - pool_from) / PARTS if own_threads else share_ns)
-            if kind <= RESUME:
-                if kind == ARRIVE:
-                    self._notes.arrive(stake, at_ns >= span.end.at_ns)
-                stake.pooled = cpu_ns is None or not own_threads
-                self._enter(stake, active_j, idle_per_ns * share_ns)
-                doubts.enter(stake, share_ns)
-            elif stake.running:
-                self._leave(stake, active_j, idle_per_ns * share_ns)
-                doubts.leave(stake, share_ns)
-            if kind >= END:
-                self._finish(stake, at_ns <= span.start.at_ns)
-                yield account
-
-    def _enter(self, stake: Stake, active_j: float, idle_j: float) -> None:
-        stake.running = True
-        stake.idle_entry = self._idle.enter(idle_j)
-        if stake.pooled:
-            stake.active_entry = self._active.enter(active_j)
-
-    def _leave(self, stake: Stake, active_j: float, idle_j: float) -> None:
-        stake.running = False
-        earned_j = self._idle.leave(idle_j, stake.idle_entry)
-        stake.idle_j += earned_j
-        self._totals.idle_j += earned_j
-        if stake.pooled:
-            earned_j = self._active.leave(active_j, stake.active_entry)
-            stake.active_j += earned_j
-            self._totals.active_j += earned_j
+        """Lets requests in and out of the shares; yields the ended."""
+        since, start_ns = [self._notes.since(at_end) for at_end in (False, True)], span.start.at_ns
+        for mark in self._shares.move(span, active_per_ns, idle_per_ns, since):
+            stake = mark[2].stakes[self._place]
+            if stake.verdict is None:
+                # One that ends as the window begins has no part in it.
+                self._fix(stake, before_last=mark[0] <= start_ns)
+            yield mark[2]

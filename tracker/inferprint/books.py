@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 
 _time_of = itemgetter(0)
 
+NOTHING_PAID: Mapping[int, Earned] = {}
+
 
 class Account:
     """One request in the books of its devices.
@@ -35,33 +37,27 @@ class Account:
         model: the model's name.
     """
 
-    # Defaults on the class: most requests need no more.
-    books: Books | None = None
-    ended_ns: int | None = None
-    stakes: Sequence[Stake] = ()
-    # The requests that ran inside it and ended before it.
-    children: Sequence[Any] = ()
-    running_children = 0
-    # Whether it has no thread of its own, so that it shares CPU time alike with others.
-    pooled = True
-    # Its equal share of the time so far, and where the sum of equal shares stood when it came
-    # in flight, both in parts of a nanosecond; None: it is not in flight.
-    reserved = 0
-    came_at: int | None = None
-    # When the last thing told of it happened.
-    told_ns = 0
-    # Stakes that have not ended yet, and children that have not been settled.
-    waits_for = 0
-    settled = False
-    # What each device had paid when it was settled without waiting for it.
-    paid: Mapping[int, Earned] = {}
-
-    # Its work, once it or another of its model has told of tokens.
-    progress: Progress | None = None
-    # Carbon intensity of the hours in which its energy was used, where that changes.
-    intensity: Known | None = None
-    # What was known when it started, if it is one of those that quotes learn from.
-    outlook: Outlook | None = None
+    __slots__ = (
+        "books",
+        "came_at",
+        "children",
+        "ended_ns",
+        "intensity",
+        "model",
+        "outlook",
+        "paid",
+        "parent",
+        "pooled",
+        "progress",
+        "request",
+        "reserved",
+        "running_children",
+        "settled",
+        "stakes",
+        "started_ns",
+        "told_ns",
+        "waits_for",
+    )
 
     def __init__(
         self, request: Any, started_ns: int, parent: Account | None = None, model: str = ""
@@ -70,6 +66,31 @@ class Account:
         self.model = model
         self.started_ns = started_ns
         self.parent = parent
+        self.books: Books | None = None
+        self.ended_ns: int | None = None
+        self.stakes: Sequence[Stake] = ()
+        # The requests that ran inside it and ended before it.
+        self.children: Sequence[Any] = ()
+        self.running_children = 0
+        # Whether it has no thread of its own, so that it shares CPU time alike with others.
+        self.pooled = True
+        # Its equal share of the time so far, and where the sum of equal shares stood when it came
+        # in flight, both in parts of a nanosecond; None: it is not in flight.
+        self.reserved = 0
+        self.came_at: int | None = None
+        # When the last thing told of it happened.
+        self.told_ns = 0
+        # Stakes that have not ended yet, and children that have not been settled.
+        self.waits_for = 0
+        self.settled = False
+        # What each device had paid when it was settled without waiting for it.
+        self.paid: Mapping[int, Earned] = NOTHING_PAID
+        # Its work, once it or another of its model has told of tokens.
+        self.progress: Progress | None = None
+        # Carbon intensity of the hours in which its energy was used, where that changes.
+        self.intensity: Known | None = None
+        # What was known when it started, if it is one of those that quotes learn from.
+        self.outlook: Outlook | None = None
 
 
 class Books:
@@ -250,7 +271,7 @@ class Books:
             account.paid = {
                 place: ledger.settle(stake)
                 for place, (ledger, stake) in enumerate(self.stakes_of(account))
-                if stake.provenance is None
+                if stake.verdict is None
             }
             self._settle(account)
 
@@ -299,13 +320,16 @@ class Books:
     def _settle(self, account: Account) -> None:
         account.settled = True
         self._settled.append(account)
-        while self._ended and self._ended[0].settled:
-            self._ended.popleft()
-        parent, account.parent = account.parent, None
-        if parent is not None:
-            parent.waits_for -= 1
-            if parent.ended_ns is not None and not parent.waits_for and not parent.settled:
-                self._settle(parent)
+        ended = self._ended
+        while ended and ended[0].settled:
+            ended.popleft()
+        parent = account.parent
+        if parent is None:
+            return
+        account.parent = None
+        parent.waits_for -= 1
+        if parent.ended_ns is not None and not parent.waits_for and not parent.settled:
+            self._settle(parent)
 
 
 def _not_free(event: Event, now_ns: int, until_ns: int) -> Event:

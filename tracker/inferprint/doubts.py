@@ -9,7 +9,7 @@ Pure: no clock, no I/O.
 from __future__ import annotations
 
 import math
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from inferprint.records import Device
 from inferprint.scatter import Scatter
@@ -37,6 +37,23 @@ VARIANCE_KNOWN = 1.3
 Source: benchmarks/attribution, where errors over deviations have a mean square of this."""
 
 
+class Noise(NamedTuple):
+    """A sensor's noise in a window, for a request that has a part of what is charged for it.
+
+    Args:
+        variance_j2: of what is charged.
+        shared_part: the part of it that is shared alike.
+        charged_j: all of it.
+    """
+
+    variance_j2: float
+    shared_part: float
+    charged_j: float
+
+
+NO_NOISE: Final = Noise(0.0, 0.0, math.inf)
+
+
 class Doubts:
     """Those of one device.
 
@@ -60,16 +77,19 @@ class Doubts:
             alike = still and self._still
             self._scatter.observe(window.energy_j, window.duration_s, alike)
 
-    def begin(self, window: Window, split: Split, span: Span, charge: Charge) -> None:
-        """A window with requests is being shared out; pays each for its own work's doubts."""
+    def begin(self, window: Window, split: Split, span: Span, charge: Charge) -> Noise:
+        """A window with requests is being shared out.
+
+        Returns:
+            What its noise is for requests' own work.
+        """
         share_ns = (span.end.share - span.start.share) / PARTS
         self._rates = NO_SPREAD
         self._hold_s = charge.shares.hold_s
         if not share_ns or charge.charged_j <= 0:
-            return
+            return NO_NOISE
         noise_j2 = self._noise_j2(window, split, charge)
         shared_part = charge.share_j_per_ns * share_ns / charge.charged_j
-        self._pay_own(charge, noise_j2, shared_part)
         if charge.learned:
             sharing = charge.shares.shared_error
         else:
@@ -79,17 +99,20 @@ class Doubts:
             charge.share_j_per_ns * sharing,
             1 / NS_PER_S,
         )
+        return Noise(noise_j2, shared_part, charge.charged_j)
 
-    def enter(self, stake: Stake, share_ns: float) -> None:
-        """A request comes in after so much of the window's equal share."""
+    @property
+    def here(self) -> tuple[Spread, Spread]:
+        """Where the sum stood as the window began, and what a nanosecond of an equal share adds."""
+        return self._level, self._rates
+
+    def resume(self, stake: Stake) -> None:
+        """A request that had left comes back. What its stay came to is only worked out here, or
+        when it is asked for.
+        """
         if stake.left is not None:
             stake.noise_j2, stake.sharing_j, stake.share_s = self.of(stake)
             stake.left = None
-        stake.came = self._level, self._rates, share_ns
-
-    def leave(self, stake: Stake, share_ns: float) -> None:
-        """A request goes out. What that comes to is only worked out when it is asked for."""
-        stake.left = self._level, self._rates, share_ns
 
     def end(self, span: Span) -> None:
         """The window is shared out."""
@@ -180,19 +203,6 @@ class Doubts:
         others_j = split.other_j + split.unattributed_j
         own_part = split.requests_j / (split.requests_j + others_j) if others_j else 1.0
         return noise_j2 * own_part**2
-
-    def _pay_own(self, charge: Charge, noise_j2: float, shared_part: float) -> None:
-        learned = charge.learned
-        for stake, own_j in charge.own_j.items():
-            if learned:  # CPU time of a thread is own too, and not told apart by work
-                stake.own_j += own_j
-            part = own_j / charge.charged_j
-            stake.noise_j2 += part * (part + 2 * shared_part) * noise_j2
-        for stake, (prompt, output, alike, own_prompt) in charge.shares.own_errors.items():
-            stake.own_prompt_j += own_prompt * charge.joules
-            stake.prompt_error_j += prompt * charge.joules
-            stake.output_error_j += output * charge.joules
-            stake.errors_alike = alike
 
 
 def _at(level: Spread, rates: Spread, share_ns: float) -> Spread:

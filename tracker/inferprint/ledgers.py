@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from inferprint._config import Config
 from inferprint.attribution import Ledger
+from inferprint.cpu_work import CpuWork
 from inferprint.idle import IdlePower
 from inferprint.learned import Learned
 from inferprint.learning.learner import Learner
@@ -11,7 +12,7 @@ from inferprint.learning.usual import Ratio
 from inferprint.records import Device, Reading
 from inferprint.saved import SavedDevice
 from inferprint.standing import idle_policy
-from inferprint.weights import ThreadCpuTime, Weights
+from inferprint.weights import Weights
 
 __all__ = ["learned_of", "ledger_of"]
 
@@ -41,7 +42,14 @@ def ledger_of(
 
 def _weights(device: Device, reading: Reading | None, place: int) -> Weights:
     cpu = device.component != "gpu" and reading is not None and reading.own_s is not None
-    return ThreadCpuTime() if cpu else Learned(place, device.average_s)
+    return (CpuWork if cpu else Learned)(place, device.average_s)
+
+
+def _learned(ledger: Ledger) -> Learned | None:
+    weights = ledger.weights
+    if isinstance(weights, CpuWork):
+        return weights.learned
+    return weights if isinstance(weights, Learned) else None
 
 
 def _resume(ledger: Ledger, saved: SavedDevice | None) -> None:
@@ -49,17 +57,17 @@ def _resume(ledger: Ledger, saved: SavedDevice | None) -> None:
     if saved is None:
         return
     ledger.busy_w = saved.busy_w
-    if saved.work is not None and isinstance(ledger.weights, Learned):
-        average_s = ledger.device.average_s
-        ledger.weights.learner = Learner(saved.work, saved.own_w, average_s)
+    learned = _learned(ledger)
+    if saved.work is not None and learned is not None:
+        learned.learner = Learner(saved.work, saved.own_w, ledger.device.average_s)
 
 
 def learned_of(ledger: Ledger) -> SavedDevice:
     """What has been learned of a device."""
-    weights = ledger.weights
-    if not isinstance(weights, Learned):
+    learned = _learned(ledger)
+    if learned is None:
         return SavedDevice(ledger.device, None, Ratio(), ledger.busy_w)
-    learner = weights.learner
+    learner = learned.learner
     return SavedDevice(ledger.device, learner.model, learner.own_w, ledger.busy_w)
 
 

@@ -25,18 +25,15 @@ class Level:
         """What the present members have earned together."""
         return self.members * self.value - self._entries_sum
 
-    def enter(self, since: float) -> float:
-        """A member enters, ``since`` above the value; returns its entry level."""
-        self.members += 1
-        entry = self.value + since
-        self._entries_sum += entry
-        return entry
+    def change(self, members: int, entries: float) -> None:
+        """Members have entered and left.
 
-    def leave(self, since: float, entry: float) -> float:
-        """A member leaves, ``since`` above the value; returns what it has earned."""
-        self.members -= 1
-        self._entries_sum -= entry
-        return self.value + since - entry
+        Args:
+            members: by how many there are more.
+            entries: the entry levels of those that entered, less those of the ones that left.
+        """
+        self.members += members
+        self._entries_sum += entries
 
     def rise(self, by: float) -> None:
         """A window ends: each member that was there for all of it has earned ``by``.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from inferprint import flags
 from inferprint.records import Device, Provenance
-from inferprint.stakes import Stake
+from inferprint.stakes import Since, Stake, Verdict
 from inferprint.timeline import Span
 from inferprint.weights import LEARNED_WORK
 from inferprint.windows import Window
@@ -32,10 +32,13 @@ class Notes:
         # The last window that was weighed by what was learned, and the last but for this one.
         self._learned_last = self._learned_before = 0
         self._said_last: dict[str, int] = {}
+        # What is said of those that end in the last window, by their first one and by whether
+        # they have no part in the last: the same of many.
+        self._verdicts: dict[tuple[int, bool], Verdict] = {}
 
     def begin(self) -> None:
         """The device is read for the first time: requests before it are not covered whole."""
-        self._windows += 1
+        self._count()
         self._prorated_last = self._windows
 
     def add(self, window: Window, span: Span, idle_flag: str | None) -> None:
@@ -46,7 +49,7 @@ class Notes:
             span: the requests in it.
             idle_flag: what its idle power asks for.
         """
-        self._windows += 1
+        self._count()
         self._known_before, self._learned_before = self._known, self._learned_last
         known = window.energy_j is not None and not window.gap
         if known:
@@ -57,64 +60,81 @@ class Notes:
             self._said_last[flag] = self._windows
         if known and idle_flag is not None:
             self._said_last[idle_flag] = self._windows
-        whole = known and not span.quiet_ns and span.visits == 1
+        whole = known and not span.quiet_ns and span.alone
         if not whole or window.provenance == "prorated":
             self._prorated_last = self._windows
+
+    def _count(self) -> None:
+        self._windows += 1
+        self._verdicts.clear()
 
     def learned(self) -> None:
         """The window was weighed by what was learned."""
         self._learned_last = self._windows
+        self._verdicts.clear()
 
-    def arrive(self, stake: Stake, at_end: bool) -> None:
-        """A request comes; one that comes as the window closes has no part in it."""
-        stake.first_window = self._windows + at_end
-        stake.known_before = self._known if at_end else self._known_before
+    def since(self, at_end: bool) -> Since:
+        """For a request that comes; one that comes as the window closes has no part in it."""
+        if at_end:
+            return Since(self._windows + 1, self._known)
+        return Since(self._windows, self._known_before)
 
-    def fix(self, stake: Stake, before_last: bool) -> None:
-        """What is said of a request does not change any more.
+    def verdict(self, since: Since, before_last: bool) -> Verdict:
+        """What is said of a request and does not change any more.
 
         Args:
-            stake: the request's.
+            since: its first window.
             before_last: it has no part in the last window.
         """
-        said = self.said(stake)
-        stake.said = said | SHORT if stake.first_window >= self._windows else said
+        key = since.first_window, before_last
+        verdict = self._verdicts.get(key)
+        if verdict is None:
+            verdict = self._verdicts[key] = self._verdict(since, before_last)
+        return verdict
+
+    def _verdict(self, since: Since, before_last: bool) -> Verdict:
+        said = self._said_since(since)
         known = self._known_before if before_last else self._known
-        stake.provenance = self._provenance(stake, known)
         learned_last = self._learned_before if before_last else self._learned_last
-        stake.method = self._method_since(stake, learned_last)
+        return Verdict(
+            self._provenance(since, known),
+            said | SHORT if since.first_window >= self._windows else said,
+            self._method_since(since, learned_last),
+        )
 
     def said(self, stake: Stake) -> frozenset[str]:
         """The flags of the device and of the windows that a request has touched so far."""
-        if stake.said is not None:
-            return stake.said
+        verdict = stake.verdict
+        return self._said_since(stake.since) if verdict is None else verdict.said
+
+    def _said_since(self, since: Since) -> frozenset[str]:
         said = self._device.flags
         for flag, last in self._said_last.items():
-            if last >= stake.first_window:
+            if last >= since.first_window:
                 said = said | {flag}
         return said
 
     def provenance_of(self, stake: Stake) -> Provenance:
         """How well the energy of a request is known, up to its end or the last window's."""
-        if stake.provenance is not None:
-            return stake.provenance
-        return self._provenance(stake, self._known)
+        verdict = stake.verdict
+        return self._provenance(stake.since, self._known) if verdict is None else verdict.provenance
 
-    def _provenance(self, stake: Stake, known_windows: int) -> Provenance:
-        if not stake.first_window or known_windows <= stake.known_before:
+    def _provenance(self, since: Since, known_windows: int) -> Provenance:
+        if not since.first_window or known_windows <= since.known_before:
             return "unknown"
-        if self._modelled_last >= stake.first_window:
+        if self._modelled_last >= since.first_window:
             return "modelled"
-        return "prorated" if self._prorated_last >= stake.first_window else "measured"
+        return "prorated" if self._prorated_last >= since.first_window else "measured"
 
     def method_of(self, stake: Stake) -> str:
         """The rule by which a request's active energy is shared; what was learned, if that
         weighed any of its windows.
         """
-        if stake.method is not None:
-            return stake.method
-        return self._method_since(stake, self._learned_last)
+        verdict = stake.verdict
+        if verdict is not None:
+            return verdict.method
+        return self._method_since(stake.since, self._learned_last)
 
-    def _method_since(self, stake: Stake, learned_last: int) -> str:
-        learned = stake.first_window and learned_last >= stake.first_window
+    def _method_since(self, since: Since, learned_last: int) -> str:
+        learned = since.first_window and learned_last >= since.first_window
         return LEARNED_WORK if learned else self._method

@@ -31,6 +31,7 @@ from inferprint.records import (
 )
 
 if TYPE_CHECKING:
+    from inferprint.boundaries import BoundaryName, Bounded, FourParts
     from inferprint.quote import Quote
 
 

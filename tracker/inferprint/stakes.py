@@ -31,43 +31,75 @@ class Earned(NamedTuple):
     standing_j: float
 
 
+class Since(NamedTuple):
+    """When a request came.
+
+    Args:
+        first_window: the first that it touched, counted by the ledger from 1; 0: none yet.
+        known_before: windows of known energy before it.
+    """
+
+    first_window: int = 0
+    known_before: int = 0
+
+
+NEVER: Final = Since()
+
+
+class Verdict(NamedTuple):
+    """What a receipt says of a request that has ended, on one device."""
+
+    provenance: Provenance
+    said: frozenset[str]
+    method: str
+
+
 class Stake:
     """What one request has earned so far from one device, in joules.
 
-    ``active_j`` holds its idle energy too for the windows in which idle power was not
-    known.
+    ``active_j`` is what it has had of active energy but for ``own_j``; it holds its idle energy
+    too for the windows in which idle power was not known.
     """
 
-    # Defaults on the class: a stake costs nothing until it is touched.
-    active_j = 0.0
-    idle_j = 0.0
-    standing_j = 0.0
-    # While it is in flight: its entries to the ledger's levels, and whether it shares active
-    # energy alike with others.
-    running = False
-    pooled = False
-    active_entry = 0.0
-    idle_entry = 0.0
-    # The clock of the thread that it owns, when it was last read; None: it owns none.
-    cpu_from_ns: int | None = None
-    # The first window that it touched, counted by the ledger from 1 (0: none yet), and the
-    # windows of known energy before it.
-    first_window = 0
-    known_before = 0
-    # Fixed when it ends.
-    provenance: Provenance | None = None
-    said: frozenset[str] | None = None
-    method: str | None = None
-    # How far off its active energy may be: by its own work and by what was shared alike, the
-    # latter without what it has had since it came, or came back, until it left again.
-    noise_j2 = 0.0
-    sharing_j = 0.0
-    share_s = 0.0
-    came: Place | None = None
-    left: Place | None = None
-    # Its own work, in joules, of prompts and errors of both.
-    own_j = 0.0
-    own_prompt_j = 0.0
-    prompt_error_j = 0.0
-    output_error_j = 0.0
-    errors_alike: tuple[float, ...] = (0.0, 0.0, 0.0)
+    __slots__ = (
+        "active_entry",
+        "active_j",
+        "came",
+        "cpu_from_ns",
+        "errors_alike",
+        "idle_entry",
+        "idle_j",
+        "left",
+        "noise_j2",
+        "output_error_j",
+        "own_j",
+        "own_prompt_j",
+        "pooled",
+        "prompt_error_j",
+        "running",
+        "share_s",
+        "sharing_j",
+        "since",
+        "standing_j",
+        "verdict",
+    )
+
+    def __init__(self) -> None:
+        self.active_j = self.idle_j = self.standing_j = 0.0
+        # While it is in flight: its entries to the ledger's levels, and whether it shares active
+        # energy alike with others.
+        self.running = self.pooled = False
+        self.active_entry = self.idle_entry = 0.0
+        # The clock of the thread that it owns, when it was last read; None: it owns none.
+        self.cpu_from_ns: int | None = None
+        self.since = NEVER
+        # Fixed when it ends.
+        self.verdict: Verdict | None = None
+        # How far off its active energy may be: by its own work and by what was shared alike, the
+        # latter without what it has had since it came, or came back, until it left again.
+        self.noise_j2 = self.sharing_j = self.share_s = 0.0
+        self.came: Place | None = None
+        self.left: Place | None = None
+        # Of its own work, weighed by what was learned: all, of prompts, and the errors of both.
+        self.own_j = self.own_prompt_j = self.prompt_error_j = self.output_error_j = 0.0
+        self.errors_alike: tuple[float, ...] = (0.0, 0.0, 0.0)

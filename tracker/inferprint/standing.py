@@ -100,7 +100,7 @@ class Amortised(InFlight):
         self._arrivals = self._remembered(at_ns) + count
         self._at_ns = at_ns
         kept = 1 - 1 / (self._arrivals + SMOOTHING_REQUESTS)
-        return float(pool_j * (1 - kept**count))
+        return float(pool_j * (1 - kept**count)) if count > 1 else pool_j * (1 - kept)
 
     def _remembered(self, at_ns: int) -> float:
         if self._at_ns is None:

@@ -29,7 +29,7 @@ Mark = tuple[int, int, "Account", int | None, int, int, int, int, int, int]
 PARTS = 1 << 40
 
 # Marks that every device has read are dropped when there are more than this.
-TRIM_ABOVE = 1024
+TRIM_ABOVE = 128
 
 _time_of = itemgetter(0)
 
@@ -91,9 +91,10 @@ class Span:
         self.busy_ns = self.length_ns - self.quiet_ns
 
     @property
-    def visits(self) -> int:
-        """Requests in flight at the start, and those that came in."""
-        return self.start.running + sum(mark[1] <= RESUME for mark in self.marks)
+    def alone(self) -> bool:
+        """Whether one request was in flight at the start and none came in, or the reverse."""
+        running = self.start.running
+        return running <= 1 and running + sum(mark[1] <= RESUME for mark in self.marks) == 1
 
 
 class Timeline:
@@ -110,24 +111,28 @@ class Timeline:
         """Takes events in the order of time; one that is told late counts from the latest."""
         at_ns, share, pool, quiet_ns, poolless_ns, running, pooled = self.state
         request_ns = pair_ns = 0
-        add = self._marks.append
+        add, parts, steps = self._marks.append, PARTS, STEP
         for event_ns, kind, account, cpu_ns in events:
             passed_ns = event_ns - at_ns
             if passed_ns > 0:
                 at_ns = event_ns
+                gained = 0
                 if running:
-                    share += passed_ns * PARTS // running
-                    request_ns += running * passed_ns
-                    pair_ns += running * running * passed_ns
+                    gained = passed_ns * parts // running
+                    share += gained
+                    many_ns = running * passed_ns
+                    request_ns += many_ns
+                    pair_ns += running * many_ns
                 else:
                     quiet_ns += passed_ns
-                if pooled:
-                    pool += passed_ns * PARTS // pooled
-                else:
+                if not pooled:
                     poolless_ns += passed_ns
-            state = share, pool, quiet_ns, poolless_ns, running, pooled
-            add((at_ns, kind, account, cpu_ns, *state))
-            running += STEP[kind]
+                else:
+                    pool += gained if pooled == running else passed_ns * parts // pooled
+            # Written out: this is run for every event, and a tuple in a tuple costs twice as much.
+            add((at_ns, kind, account, cpu_ns, share, pool, quiet_ns, poolless_ns, running, pooled))
+            step = steps[kind]
+            running += step
             if kind <= RESUME:
                 account.pooled = cpu_ns is None
                 account.came_at = share
@@ -135,7 +140,7 @@ class Timeline:
                 account.reserved += share - account.came_at
                 account.came_at = None
             if account.pooled:
-                pooled += STEP[kind]
+                pooled += step
         self.state = State(at_ns, share, pool, quiet_ns, poolless_ns, running, pooled)
         self.request_ns += request_ns
         self.pair_ns += pair_ns

@@ -22,18 +22,16 @@ class Charge(NamedTuple):
 
     Args:
         share_j_per_ns: joules per nanosecond of an equal share.
-        own_j: joules of requests' own work.
+        joules: that a weight of one comes to.
         unattributed_j: joules that nobody is there to pay.
         charged_j: all of it.
-        joules: that a weight of one comes to.
         shares: the weights.
     """
 
     share_j_per_ns: float
-    own_j: Mapping[Stake, float]
+    joules: float
     unattributed_j: float
     charged_j: float
-    joules: float
     shares: Shares
 
     @property
@@ -83,12 +81,11 @@ class Weighing:
         work = self._work(window, split, span, cpu_ns)
         shares = self._weights.weigh(work)
         charged_j = self._hold_back(split.requests_j, shares)
-        weight = shares.shared * work.pool_busy_s + sum(shares.own.values())
+        weight = shares.shared * work.pool_busy_s + sum(sum(own.weights) for own in shares.own)
         if weight <= 0:
-            return Charge(0.0, {}, charged_j, charged_j, 0.0, shares)
-        own_j = {stake: charged_j * own / weight for stake, own in shares.own.items()}
+            return Charge(0.0, 0.0, charged_j, charged_j, shares)
         share_j_per_ns = charged_j * shares.shared / weight / NS_PER_S
-        return Charge(share_j_per_ns, own_j, 0.0, charged_j, charged_j / weight, shares)
+        return Charge(share_j_per_ns, charged_j / weight, 0.0, charged_j, shares)
 
     def _work(
         self, window: Window, split: Split, span: Span, cpu_ns: Mapping[Account, int]

@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple, Protocol
 
+from inferprint.learning.own import Own
+
 if TYPE_CHECKING:
     from inferprint.learning.work import Work
     from inferprint.stakes import Stake
@@ -45,26 +47,22 @@ class Shares(NamedTuple):
     Args:
         shared: weight per second, shared alike by those in flight (those with a thread of
             their own left out).
-        own: weight of a request's own work; 0 for those not in it.
+        own: weights of requests' own work.
         charged_j: how much is charged for it, where that is not just what was used in it:
             what is held back is charged later. All charges never sum to more than all that
             was used, and to just that when no request is in flight.
         learned: whether the weights were learned.
         shared_error: relative standard deviation of ``shared``.
-        own_errors: standard deviations of the weights of a request's prompt and output, and
-            how their errors go together, -1 to 1: of the first with what is shared, of the
-            second with it, and of both. The fourth is the prompt's weight itself.
         deviation_j: standard deviation of the window's energy about what is expected of it;
             None: nothing is expected.
         hold_s: seconds in which what is held back falls to 1/e.
     """
 
     shared: float
-    own: Mapping[Stake, float]
+    own: Sequence[Own[Stake]] = ()
     charged_j: float | None = None
     learned: bool = False
     shared_error: float = 0.0
-    own_errors: Mapping[Stake, tuple[float, float, tuple[float, ...], float]] = {}
     deviation_j: float | None = None
     hold_s: float = 0.0
 
@@ -119,7 +117,7 @@ class TimeInFlight:
 
     def weigh(self, work: WindowWork) -> Shares:
         """One weight a second, shared alike."""
-        return Shares(1.0, {})
+        return Shares(1.0)
 
     def follow(self, marks: Sequence[Mark]) -> None:
         """Nothing: each window's time line tells all."""
@@ -143,12 +141,14 @@ class ThreadCpuTime:
     def weigh(self, work: WindowWork) -> Shares:
         """Weights in CPU seconds; equal ones where no CPU time was seen."""
         owned_s = sum(work.cpu_s.values())
+        own = Own(list(work.cpu_s), list(work.cpu_s.values()))
         rest_s = max(0.0, (work.window.own_s or 0.0) - owned_s)
         if work.pool_busy_s and rest_s >= LEAST_CPU_S:
-            return Shares(rest_s / work.pool_busy_s, work.cpu_s)
+            return Shares(rest_s / work.pool_busy_s, [own])
         if owned_s >= LEAST_CPU_S:
-            return Shares(0.0, work.cpu_s)
-        return Shares(1.0, dict.fromkeys(work.cpu_s, work.window.duration_s))
+            return Shares(0.0, [own])
+        alike = [work.window.duration_s] * len(own.keys)
+        return Shares(1.0, [Own(own.keys, alike)])
 
     def follow(self, marks: Sequence[Mark]) -> None:
         """Nothing: the ledger follows the threads."""

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import NamedTuple
+from typing import Final, NamedTuple
 
 from inferprint.learning.linear import Matrix
 
@@ -40,6 +40,9 @@ class WorkError(NamedTuple):
     with_shared: float
     of_outputs_with_shared: float
     of_both: float
+
+
+EXACT: Final = WorkError(0.0, 0.0, 0.0, 0.0, 0.0)
 
 
 class Errors(NamedTuple):

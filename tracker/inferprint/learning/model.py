@@ -33,8 +33,9 @@ _RELEARN_ROWS = 6
 _LEAST_W = 1e-3
 _LEAST_S = 1e-9
 EASE_S = 15.0
-"""Own work counts in full only when this has been seen a few times over: the first estimates
-are the least certain, and equal shares of time are what there was before them."""
+"""Own work counts in full only when this has been seen a few times over, and the rest of it is
+shared alike: the first estimates are the least certain, and equal shares of time are what there
+was before them."""
 
 KNOWN, LOST = 0.8, 1.0
 """Own work is told apart once its deviation is less than this part of itself, and until it is
@@ -133,13 +134,14 @@ class WorkModel:
             return EQUAL
         prices = self._prices(own_w, window.work)
         expected_j = self._active_w(own_w) * window.busy_s
-        return Weights(self.fixed_w, prices, expected_j, self._deviation_j(window, expected_j))
+        deviation_j = self._deviation_j(window, expected_j)
+        return Weights(self._shared_w(own_w), prices, expected_j, deviation_j)
 
     def prices(self, own_w: float) -> tuple[float, Mapping[str, Work]]:
         """Watts that are shared alike, and by model the joules of each token of own work, while
         all own work draws ``own_w`` before power saturates.
         """
-        return self.fixed_w, self._prices(own_w, self._own)
+        return self._shared_w(own_w), self._prices(own_w, self._own)
 
     def own_j(self, window: WindowWork) -> float:
         """The energy of all own work of a window, before power saturates."""
@@ -148,11 +150,23 @@ class WorkModel:
     def _active_w(self, own_w: float) -> float:
         return saturated(self._fit.estimate[self._fixed] + own_w, self._fit.estimate[self._bend])
 
+    def _shared_w(self, own_w: float) -> float:
+        """What is shared alike: what anyone running costs, and what of own work does not count
+        as such yet.
+        """
+        own = self._own_part
+        return own * self.fixed_w + (1 - own) * self._active_w(own_w)
+
+    @property
+    def _own_part(self) -> float:
+        """How much of own work counts as such."""
+        return -math.expm1(-self._seen_s / EASE_S)
+
     def _prices(self, own_w: float, models: Iterable[str]) -> Mapping[str, Work]:
         fixed_w, bend = self._fit.estimate[self._fixed], self._fit.estimate[self._bend]
         rise_w = self._active_w(own_w) - self.fixed_w
         marginal = rise_w / own_w if own_w > 0 else slope(fixed_w, bend)
-        each = marginal * -math.expm1(-self._seen_s / EASE_S)
+        each = marginal * self._own_part
         return {model: Work(*(each * price for price in self.price_j(model))) for model in models}
 
     def learn(self, row: WindowWork) -> None:

@@ -124,18 +124,21 @@ class Progress:
 
     def work(self, at_s: float) -> Work:
         """All of its work up to ``at_s``; prompts as of the queue's last advance."""
-        prompt = self.prompt
+        return Work(*self.done(at_s))
+
+    def done(self, at_s: float) -> tuple[float, float, float]:
+        """The same as a plain tuple, which is made sooner: it is asked of all in each window."""
+        told = self.told_prompt
+        prompt = (self._pace.prompt.value or 0.0) if told is None else told
         if self._first_s is None:
             if not self._silent and self._overdue(at_s):
                 self.is_silent(at_s)
             done, output = min(self.worked, prompt), self._expected_output(at_s)
-        elif self._ended_s is not None:
-            done, output = prompt, self.output
         else:
-            done, output = prompt, self._told_output(at_s)
-        if not done and not output:
-            return NO_WORK
-        return Work(done, output, output * (prompt + output / 2))
+            done, output = prompt, self.output
+            if self._ended_s is None and self._last_took_s:
+                output = self._told_output(at_s)
+        return done, output, output * (prompt + output / 2)
 
     def is_silent(self, at_s: float) -> None:
         """It is found to have had its first token, and not to tell of it."""
@@ -169,8 +172,6 @@ class Progress:
 
     def _told_output(self, at_s: float) -> float:
         """Tokens told, and of the next as much as the time since the last lets expect."""
-        if not self._last_took_s:
-            return self.output
         part = max(0.0, at_s - self._last_s) / self._last_took_s
         return self.output + self._last_tokens * min(1.0, part)
 
