@@ -521,6 +521,7 @@ class Tracker:
                 source_errors=dict(engine.sampler.errors),
                 dropped_receipts={box.exporter.name: box.dropped for box in engine.outboxes},
                 self_cpu_s=engine.sampler.cpu_s + sum(box.cpu_s for box in engine.outboxes),
+                reading_age_s=engine.sampler.ages_s(self.now_ns()),
             )
 
 
