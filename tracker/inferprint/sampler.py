@@ -145,9 +145,7 @@ class Sampler:
     def ages_s(self, now_ns: int) -> dict[str, float]:
         """How many seconds ago each device was last read; one that never was is not in it."""
         last = {
-            device.id: lane.last(device.id)
-            for lane in tuple(self.lanes)
-            for device in lane.devices
+            device.id: lane.last(device.id) for lane in tuple(self.lanes) for device in lane.devices
         }
         return {
             id_: max(0.0, seconds(now_ns - reading.at_ns))
