@@ -45,8 +45,8 @@ def metrics_url(text: str) -> str:
         parts = urlsplit(text)
         usable = parts.scheme in ("http", "https") and parts.hostname and parts.port != 0
     except ValueError:
-        usable = False
-    if not usable or not text.isprintable() or " " in text:
+        parts, usable = None, False
+    if parts is None or not usable or not text.isprintable() or " " in text:
         raise ConfigError("--metrics", text, f"a URL such as {EXAMPLE}")
     return urlunsplit(parts if parts.path.strip("/") else parts._replace(path="/metrics"))
 

@@ -41,7 +41,7 @@ class Local:
 
     def __init__(self, tracker: Tracker, metrics: PrometheusExporter, mode: Mode) -> None:
         self.ended: str | None = None
-        self.mode = mode
+        self.mode: Mode = mode
         self.tracker, self._metrics = tracker, metrics
         interval_s = tracker.config.sample_interval_s
         self._stale_s = max(STALE_S, STALE_INTERVALS * interval_s)

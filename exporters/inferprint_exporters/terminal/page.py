@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Literal, NamedTuple
 
 from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
@@ -41,24 +41,26 @@ TITLES = {
 
 
 class Column(NamedTuple):
-    """A heading, on which side its cells stand, and from which width there is room for it."""
+    """A heading; what its cells are, which tells where they stand and whether they can be cut;
+    and from which width there is room for it.
+    """
 
     heading: str
-    left: bool = False
+    cells: Literal["names", "words", "figures"] = "figures"
     from_width: int = 0
 
 
 Row = Sequence[str]
 
 DEVICES = (
-    Column("device", left=True),
+    Column("device", "names"),
     Column("power"),
     Column("idle"),
-    Column("how it is known", left=True),
-    Column("product", left=True, from_width=MORE_FROM),
+    Column("how it is known", "words"),
+    Column("product", "names", from_width=MORE_FROM),
 )
 BOOKS = (
-    Column("device", left=True),
+    Column("device", "names"),
     Column("used"),
     Column("active"),
     Column("idle"),
@@ -68,7 +70,7 @@ BOOKS = (
     Column("un-\nexplained"),
 )
 MODELS = (
-    Column("model", left=True),
+    Column("model", "names"),
     Column("in\nflight"),
     Column("done"),
     Column("energy"),
@@ -80,14 +82,14 @@ MODELS = (
     Column("output\ntokens", from_width=MORE_FROM),
 )
 REQUESTS = (
-    Column("request", left=True),
-    Column("model", left=True),
+    Column("request", "names"),
+    Column("model", "names"),
     Column("time"),
     Column("out"),
     Column("energy so far"),
     Column("carbon"),
     Column("cost"),
-    Column("how it is known", left=True, from_width=MORE_FROM),
+    Column("how it is known", "words", from_width=MORE_FROM),
 )
 
 
@@ -251,32 +253,48 @@ def _section(
         yield Text("none yet", style="dim")
         return
     shown = [place for place, column in enumerate(columns) if width >= column.from_width]
-    if sum(GAP + _least(columns[n], [row[n] for row in rows]) for n in shown) - GAP <= width:
-        yield _table(columns, rows, shown)
+    cells = [[row[place] for place in shown] for row in rows]
+    of = [columns[place] for place in shown]
+    widths = _widths(of, cells, width - GAP * (len(of) - 1))
+    if widths is not None:
+        yield _table(of, cells, widths)
     else:
-        yield from (_listed(columns, row, shown, width) for row in rows)
+        yield from (_listed(of, row, width) for row in cells)
 
 
-def _least(column: Column, cells: Sequence[str]) -> int:
-    """How narrow a column can be: names give way, figures do not, as one cut is another one."""
-    widest = max(map(cell_len, [*column.heading.split("\n"), *cells]))
-    return min(widest, LEAST_NAME) if column.left else widest
+def _widths(columns: Sequence[Column], rows: Sequence[Row], width: int) -> Sequence[int] | None:
+    """How wide each column is; None: they do not fit. Names give way to the rest, as a figure
+    that is cut would be another one.
+    """
+    widest = [
+        max(map(cell_len, [*column.heading.split("\n"), *(row[place] for row in rows)]))
+        for place, column in enumerate(columns)
+    ]
+    widths = [
+        min(most, LEAST_NAME) if column.cells == "names" else most
+        for column, most in zip(columns, widest, strict=True)
+    ]
+    spare = width - sum(widths)
+    for place, most in enumerate(widest):
+        more = min(most - widths[place], max(0, spare))
+        widths[place] += more
+        spare -= more
+    return None if spare < 0 else widths
 
 
-def _table(columns: Sequence[Column], rows: Sequence[Row], shown: Sequence[int]) -> Table:
+def _table(columns: Sequence[Column], rows: Sequence[Row], widths: Sequence[int]) -> Table:
     table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
-    for place in shown:
-        column = columns[place]
+    for column, width in zip(columns, widths, strict=True):
         table.add_column(
             column.heading,
-            justify="left" if column.left else "right",
+            justify="right" if column.cells == "figures" else "left",
             no_wrap=True,
             overflow="ellipsis",
             vertical="bottom",
-            min_width=_least(column, [row[place] for row in rows]),
+            width=width,
         )
     for row in rows:
-        table.add_row(*(_cell(row[place]) for place in shown))
+        table.add_row(*map(_cell, row))
     return table
 
 
@@ -284,15 +302,15 @@ def _cell(text: str) -> Text:
     return Text(text, style=STYLES.get(text, ""))
 
 
-def _listed(columns: Sequence[Column], row: Row, shown: Sequence[int], width: int) -> Text:
-    first, *others = shown
-    told = ", ".join(_told(columns[place], row[place]) for place in others)
+def _listed(columns: Sequence[Column], row: Row, width: int) -> Text:
+    told = ", ".join(map(_told, columns[1:], row[1:]))
     lines = textwrap.wrap(told, max(1, width - 2))
     # A figure and its unit stay together: for textwrap, not for rich, this is no space.
-    text = "\n".join([row[first], *("  " + line.replace("\u00a0", " ") for line in lines)])
+    text = "\n".join([row[0], *("  " + line.replace("\u00a0", " ") for line in lines)])
     return Text(text, no_wrap=True, overflow="ellipsis")
 
 
 def _told(column: Column, cell: str) -> str:
     heading = column.heading.replace("-\n", "").replace("\n", " ")
-    return (cell if column.left else f"{heading} {cell}").replace(" ", "\u00a0")
+    told = f"{heading} {cell}" if column.cells == "figures" else cell
+    return told.replace(" ", "\u00a0")

@@ -1,0 +1,53 @@
+"""Bars on long work: on a terminal alone, on standard error alone."""
+
+from __future__ import annotations
+
+import os
+
+from inferprint_exporters.progress import tracked
+from screens import on_screen
+from support import run_python
+
+SCRIPT = """
+import time
+from inferprint_exporters.progress import tracked
+for _ in tracked(range(3), "[red]rows", {total}): time.sleep(0.2)
+print("done")
+"""
+ENV = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
+
+
+def written(script: str) -> str:
+    """What a terminal gets of a script."""
+    with on_screen("-W", "error", "-c", script, env=ENV) as screen:
+        while screen._read(10.0):
+            pass
+    return screen.written
+
+
+def test_items_are_handed_on() -> None:
+    """As they come, in their order, and none before it is asked for."""
+    asked = iter(tracked(iter("abc"), "letters"))
+    assert next(asked) == "a"
+    assert list(asked) == ["b", "c"]
+
+
+def test_a_terminal_shows_how_many_are_done() -> None:
+    """The number of all that there are, or of those so far; a name is no markup."""
+    assert "[red]rows" in (known := written(SCRIPT.format(total=None)))
+    assert "/3" in known
+    assert "done" in known
+    counted = written(SCRIPT.format(total=None).replace("range(3)", "(n for n in range(3))"))
+    assert "/?" in counted
+
+
+def test_no_terminal_sees_nothing() -> None:
+    """In a pipe there is what the script prints, and no more."""
+    result = run_python("-c", SCRIPT.format(total=3))
+    assert (result.stdout, result.stderr) == ("done\n", "")
+
+
+def test_without_rich_it_works_on_without_a_bar() -> None:
+    """The work goes on; nothing is said of it."""
+    script = "import sys; sys.modules['rich'] = None\n" + SCRIPT.format(total=3)
+    assert written(script).strip() == "done"
