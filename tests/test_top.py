@@ -22,6 +22,7 @@ from inferprint.errors import ConfigError, ReadingError
 from inferprint.impacts import Carbon, Cost
 from inferprint.ranges import Range
 from inferprint.records import Tokens
+from inferprint.sources.findings import Finding, FindingStatus
 from inferprint.testing import FakeClock, FakeSource
 from inferprint_exporters.prometheus import PrometheusExporter
 from inferprint_exporters.terminal.attached import metrics_url
@@ -144,6 +145,15 @@ def test_a_device_and_its_books_are_read_from_the_metrics(
     terms = (gpu.active_j, gpu.idle_j, gpu.standing_j, gpu.unsplit_j, gpu.uncharged_j)
     assert terms == (600.0, 100.0, 0.0, 0.0, 100.0)
     assert (gpu.other_processes_j, gpu.unattributed_j, gpu.closure_error) == (100.0, 100.0, 0.0)
+
+
+def test_a_server_s_device_that_is_lost_has_no_power_of_now(
+    served: tuple[FakeTracker, PrometheusExporter],
+) -> None:
+    """It was last read a minute ago: its power is unknown, its joules are not."""
+    served[0].reading_age_s = {"GPU-1": 60.0}
+    (gpu,) = families(served[1]).devices()
+    assert (gpu.power_w, gpu.age_s, gpu.measured_j) == (None, 60.0, 1000.0)
 
 
 def test_without_a_tracker_requests_in_flight_are_not_known() -> None:
@@ -274,6 +284,17 @@ def test_a_device_that_is_lost_has_no_power_of_now() -> None:
     assert "lost" in text
 
 
+@pytest.mark.parametrize(("status", "said"), [("modelled", False), ("unreadable", True)])
+def test_what_cannot_be_read_is_named_with_what_mends_it(status: FindingStatus, said: bool) -> None:
+    """A device that is there and cannot be read has no row: a note says why."""
+    metrics = PrometheusExporter()
+    with by_hand(exporters=[metrics]) as rig:
+        rig.tracker.findings = [Finding("rapl", "", "cpu", "a CPU", status, "only root may")]
+        notes = " ".join(Local(rig.tracker, metrics, "demo").take().notes)
+    assert ("cpu a CPU: only root may. What mends it: inferprint doctor" in notes) is said
+    assert ("No device can be read here" in notes) is said
+
+
 # ---- the page ----------------------------------------------------------------------------
 
 
@@ -366,6 +387,19 @@ def test_a_live_page_fits_its_terminal(width: int, height: int) -> None:
     shown = text.count("r-1")
     assert 0 < shown < 90
     assert f"and {120 - shown} more" in text
+
+
+def test_a_live_page_of_many_devices_and_models_has_room_for_requests() -> None:
+    """Sixteen GPUs and a hundred models on forty lines: each part has rows, and counts the rest."""
+    gpus = tuple(replace(view().devices[0], id=f"GPU-{n}") for n in range(16))
+    models = tuple(replace(view().models[0], model=f"model-{n}") for n in range(100))
+    full = view(devices=gpus, models=models, requests=view().requests * 90, in_flight=90)  # type: ignore[operator]
+    text = text_of(full, 80, 40)
+    assert len(text.splitlines()) <= 40
+    for part in ("and 10 more, --once shows all", "and 94 more, which used less"):
+        assert part in text
+    assert text.count("r-1") >= 1
+    assert "GPU-15" in text_of(full)
 
 
 def test_a_server_that_is_gone_leaves_its_totals_and_nothing_of_now() -> None:

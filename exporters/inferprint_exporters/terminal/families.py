@@ -8,12 +8,13 @@ from __future__ import annotations
 import math
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 
 from prometheus_client.core import Metric
 
 from inferprint_exporters.terminal.view import DeviceRow, Grid, ModelRow
 
-__all__ = ["Families"]
+__all__ = ["STALE_S", "Families"]
 
 P = "inferprint_"
 PHASES = ("active", "idle", "standing", "unsplit")
@@ -25,6 +26,9 @@ OF_MODELS = (
     "carbon_grams_total",
     "cost_total",
 )
+
+STALE_S = 5.0
+"""Seconds that are many intervals of a sampler, unless a setting makes those very long."""
 
 Series = list[tuple[Mapping[str, str], float]]
 
@@ -64,10 +68,18 @@ class Families:
         series = self._series.get(name, ())
         return list(dict.fromkeys(labels[label] for labels, _ in series if label in labels))
 
-    def devices(self) -> tuple[DeviceRow, ...]:
-        """A row for every device, also one that has no joules yet."""
+    def devices(self, stale_s: float = STALE_S) -> tuple[DeviceRow, ...]:
+        """A row for every device.
+
+        Args:
+            stale_s: one that was not read for longer has no power of now.
+        """
         ids = self.values("device_energy_joules_total", "device")
-        return tuple(self._device(id_) for id_ in sorted(ids))
+        rows = [self._device(id_) for id_ in sorted(ids)]
+        return tuple(
+            replace(row, power_w=None) if row.age_s is not None and row.age_s > stale_s else row
+            for row in rows
+        )
 
     def _device(self, id_: str) -> DeviceRow:
         energy = self._series["device_energy_joules_total"]

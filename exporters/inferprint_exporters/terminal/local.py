@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 from inferprint import Config, Request, Tracker
 from inferprint.cli.demo import load
 from inferprint_exporters.prometheus import PrometheusExporter
-from inferprint_exporters.terminal.families import Families
+from inferprint_exporters.terminal.families import STALE_S, Families
 from inferprint_exporters.terminal.view import DeviceRow, Mode, RequestRow, View
 
 if TYPE_CHECKING:
@@ -26,8 +26,7 @@ __all__ = ["Local", "demo", "devices"]
 MOST_REQUESTS = 100
 """Requests that are shown one by one: each has an estimate made of it."""
 
-# A device that has not been read for this long, or for some intervals, has no power of now.
-STALE_S, STALE_INTERVALS = 5.0, 3.0
+STALE_INTERVALS = 3.0
 
 
 class Local:
@@ -65,15 +64,10 @@ class Local:
 
     def _devices(self, families: Families) -> tuple[DeviceRow, ...]:
         books = self.tracker.balance().devices
-        rows = families.devices()
         return tuple(
-            replace(self._of_now(row), name=books[row.id].name) if row.id in books else row
-            for row in rows
+            replace(row, name=books[row.id].name) if row.id in books else row
+            for row in families.devices(self._stale_s)
         )
-
-    def _of_now(self, row: DeviceRow) -> DeviceRow:
-        lost = row.age_s is None or row.age_s > self._stale_s
-        return replace(row, power_w=None) if lost else row
 
     def _row(self, request: Request) -> RequestRow:
         so_far = request.estimate()
@@ -96,7 +90,10 @@ class Local:
                 "This machine's devices. Requests are known to the process that serves them:"
                 " inferprint top --metrics URL, or --demo."
             )
-        for found in self.tracker.findings:
+        findings = self.tracker.findings
+        if findings and not any(found.status in ("measured", "modelled") for found in findings):
+            yield "No device can be read here: inferprint doctor says why, and what mends it."
+        for found in findings:
             if found.status == "unreadable":
                 why = f"{found.component} {found.name}: {found.why}"
                 yield f"{why}. What mends it: inferprint doctor"

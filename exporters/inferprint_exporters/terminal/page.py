@@ -26,6 +26,9 @@ LONGEST_NAME = 200
 MORE_FROM = 120
 """Columns of a terminal from which tables have all that is known."""
 
+LEAST_ROWS, LINES_BESIDE = 2, 16
+"""Rows that a part of a live page has at least, and lines that are not rows."""
+
 GAP, LEAST_NAME = 2, 8
 """Between two columns of a table, and what a name may be cut to."""
 
@@ -106,13 +109,17 @@ def page(view: View, console: Console, *, live: bool = False) -> RenderableType:
     Args:
         view: what is shown.
         console: says how wide and high it is.
-        live: it is to fit: requests for which there is no line left are counted alone.
+        live: it is to fit: rows for which there is no line left are counted alone.
     """
     width = console.width
+    most = max(LEAST_ROWS, (console.height - LINES_BESIDE) // 4) if live else None
+    devices, models = view.devices[:most], view.models[:most]
     parts: list[RenderableType] = [_heading(view), *_notes(view)]
-    parts += _section("Devices", DEVICES, [_device(row) for row in view.devices], width)
-    parts += _section("Where the energy went", BOOKS, [_books(row) for row in view.devices], width)
-    parts += _section("Models", MODELS, [_model(row) for row in view.models], width)
+    parts += _section("Devices", DEVICES, [_device(row) for row in devices], width)
+    parts += _more(len(view.devices) - len(devices), "--once shows all")
+    parts += _section("Where the energy went", BOOKS, [_books(row) for row in devices], width)
+    parts += _section("Models", MODELS, [_model(row) for row in models], width)
+    parts += _more(len(view.models) - len(models), "which used less")
     legend = Text("\n" + _legend(view, live), style="dim")
     room = len(view.requests or ())
     if live and view.requests:
@@ -240,9 +247,12 @@ def _requests(view: View, room: int, width: int) -> Iterator[RenderableType]:
         return
     shown = view.requests[:room]
     yield from _section(title, REQUESTS, [_request(row) for row in shown], width)
-    more = (view.in_flight or 0) - len(shown)
-    if more > 0:
-        yield Text(f"and {more} more, which began later", style="dim")
+    yield from _more((view.in_flight or 0) - len(shown), "which began later")
+
+
+def _more(count: int, said: str) -> Iterator[Text]:
+    if count > 0:
+        yield Text(f"and {count} more, {said}", style="dim")
 
 
 def _section(
