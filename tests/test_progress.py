@@ -14,6 +14,12 @@ from inferprint_exporters.progress import tracked
 for _ in tracked(range(3), "[red]rows", {total}): time.sleep(0.2)
 print("done")
 """
+BUSY = """
+import time
+from inferprint_exporters.progress import busy
+with busy("[red]Reading"): time.sleep(0.3)
+print("done")
+"""
 ENV = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
 
 
@@ -47,7 +53,17 @@ def test_no_terminal_sees_nothing() -> None:
     assert (result.stdout, result.stderr) == ("done\n", "")
 
 
+def test_what_cannot_be_counted_is_said_to_go_on() -> None:
+    """On a terminal, until it is done; an error goes through; in a pipe there is nothing."""
+    assert "[red]Reading" in written(BUSY)
+    assert "done" in written(BUSY)
+    assert "ValueError" in written(BUSY.replace("time.sleep(0.3)", "raise ValueError"))
+    result = run_python("-c", BUSY)
+    assert (result.stdout, result.stderr) == ("done\n", "")
+
+
 def test_without_rich_it_works_on_without_a_bar() -> None:
     """The work goes on; nothing is said of it."""
     script = "import sys; sys.modules['rich'] = None\n" + SCRIPT.format(total=3)
     assert written(script).strip() == "done"
+    assert written("import sys; sys.modules['rich'] = None\n" + BUSY).strip() == "done"

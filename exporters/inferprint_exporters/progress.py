@@ -1,12 +1,13 @@
-"""A bar on standard error for work that takes long, while somebody watches."""
+"""A bar or a spinner on standard error for work that takes long, while somebody watches."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import TypeVar
 
-__all__ = ["tracked"]
+__all__ = ["busy", "tracked"]
 
 T = TypeVar("T")
 
@@ -41,3 +42,25 @@ def tracked(items: Iterable[T], what: str, total: int | None = None) -> Iterator
     console = Console(stderr=True, markup=False, emoji=False)
     with Progress(*columns, console=console, transient=True) as progress:
         yield from progress.track(items, total=total, description=what)
+
+
+@contextmanager
+def busy(what: str) -> Iterator[None]:
+    """Shows on standard error that something is being done, of which no part can be counted.
+
+    Where it shows nothing is as for ``tracked``.
+
+    Args:
+        what: is done, such as ``Reading the store``.
+    """
+    if not sys.stderr.isatty():
+        yield
+        return
+    try:
+        from rich.console import Console
+        from rich.text import Text
+    except ModuleNotFoundError:
+        yield
+        return
+    with Console(stderr=True).status(Text(what)):
+        yield
