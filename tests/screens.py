@@ -87,12 +87,12 @@ class Screen:
 
 @contextmanager
 def on_screen(
-    *args: str, env: Mapping[str, str], width: int = 80, height: int = 40
+    *args: str, env: Mapping[str, str] | None = None, width: int = 80, height: int = 40
 ) -> Iterator[Screen]:
     """Runs this interpreter with ``args`` on a terminal of this size."""
     ours, theirs = pty.openpty()
     fcntl.ioctl(ours, termios.TIOCSWINSZ, struct.pack("HHHH", height, width, 0, 0))
-    screen = Screen(_spawn([sys.executable, *args], env, os.ttyname(theirs)), ours)
+    screen = Screen(_spawn([sys.executable, *args], env or {}, os.ttyname(theirs)), ours)
     os.close(theirs)
     try:
         yield screen

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-
 from inferprint_exporters.progress import tracked
 from screens import on_screen
 from support import run_python
@@ -20,12 +18,11 @@ from inferprint_exporters.progress import busy
 with busy("[red]Reading"): time.sleep(0.3)
 print("done")
 """
-ENV = {"PYTHONPATH": os.environ.get("PYTHONPATH", "")}
 
 
 def written(script: str) -> str:
     """What a terminal gets of a script."""
-    with on_screen("-W", "error", "-c", script, env=ENV) as screen:
+    with on_screen("-W", "error", "-c", script) as screen:
         while screen._read(10.0):
             pass
     return screen.written

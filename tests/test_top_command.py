@@ -21,10 +21,7 @@ from rig import live
 from screens import CODES, ENTERS, LEAVES, on_screen
 from support import REPO, run_python
 
-MODELLED = {
-    "INFERPRINT_SOURCES": "cpu_model,dram_model",
-    "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
-}
+MODELLED = {"INFERPRINT_SOURCES": "cpu_model,dram_model"}
 """Sources that every machine has."""
 
 RUN = ("-W", "error", "-m", "inferprint", "top")

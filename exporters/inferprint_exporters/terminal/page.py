@@ -6,17 +6,14 @@ a part of those that are long. No colour says what words do not.
 
 from __future__ import annotations
 
-import textwrap
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Literal, NamedTuple
 
-from rich.cells import cell_len
 from rich.console import Console, Group, RenderableType
-from rich.table import Table
 from rich.text import Text
 
 from inferprint.ranges import Range
 from inferprint.readable import CARBON, figure
+from inferprint_exporters.terminal.tables import Column, Row, section
 from inferprint_exporters.terminal.view import DeviceRow, ModelRow, RequestRow, View
 
 __all__ = ["page", "safe"]
@@ -29,12 +26,8 @@ MORE_FROM = 120
 LEAST_ROWS, LINES_BESIDE = 2, 16
 """Rows that a part of a live page has at least, and lines that are not rows."""
 
-GAP, LEAST_NAME = 2, 8
-"""Between two columns of a table, and what a name may be cut to."""
-
 # A difference of running sums this small, relative to what they sum, is their last digit.
 ROUNDING = 1e-9
-STYLES = {"measured": "green", "prorated": "green", "modelled": "yellow", "unknown": "red"}
 
 TITLES = {
     "demo": "a demo load here",
@@ -42,18 +35,6 @@ TITLES = {
     "metrics": "a server's metrics",
 }
 
-
-class Column(NamedTuple):
-    """A heading; what its cells are, which tells where they stand and whether they can be cut;
-    and from which width there is room for it.
-    """
-
-    heading: str
-    cells: Literal["names", "words", "figures"] = "figures"
-    from_width: int = 0
-
-
-Row = Sequence[str]
 
 DEVICES = (
     Column("device", "names"),
@@ -115,10 +96,10 @@ def page(view: View, console: Console, *, live: bool = False) -> RenderableType:
     most = max(LEAST_ROWS, (console.height - LINES_BESIDE) // 4) if live else None
     devices, models = view.devices[:most], view.models[:most]
     parts: list[RenderableType] = [_heading(view), *_notes(view)]
-    parts += _section("Devices", DEVICES, [_device(row) for row in devices], width)
+    parts += section("Devices", DEVICES, [_device(row) for row in devices], width)
     parts += _more(len(view.devices) - len(devices), "--once shows all")
-    parts += _section("Where the energy went", BOOKS, [_books(row) for row in devices], width)
-    parts += _section("Models", MODELS, [_model(row) for row in models], width)
+    parts += section("Where the energy went", BOOKS, [_books(row) for row in devices], width)
+    parts += section("Models", MODELS, [_model(row) for row in models], width)
     parts += _more(len(view.models) - len(models), "which used less")
     legend = Text("\n" + _legend(view, live), style="dim")
     room = len(view.requests or ())
@@ -246,81 +227,10 @@ def _requests(view: View, room: int, width: int) -> Iterator[RenderableType]:
         yield Text("\n" + title, style="bold")
         return
     shown = view.requests[:room]
-    yield from _section(title, REQUESTS, [_request(row) for row in shown], width)
+    yield from section(title, REQUESTS, [_request(row) for row in shown], width)
     yield from _more((view.in_flight or 0) - len(shown), "which began later")
 
 
 def _more(count: int, said: str) -> Iterator[Text]:
     if count > 0:
         yield Text(f"and {count} more, {said}", style="dim")
-
-
-def _section(
-    title: str, columns: Sequence[Column], rows: Sequence[Row], width: int
-) -> Iterator[RenderableType]:
-    yield Text("\n" + title, style="bold")
-    if not rows:
-        yield Text("none yet", style="dim")
-        return
-    shown = [place for place, column in enumerate(columns) if width >= column.from_width]
-    cells = [[row[place] for place in shown] for row in rows]
-    of = [columns[place] for place in shown]
-    widths = _widths(of, cells, width - GAP * (len(of) - 1))
-    if widths is not None:
-        yield _table(of, cells, widths)
-    else:
-        yield from (_listed(of, row, width) for row in cells)
-
-
-def _widths(columns: Sequence[Column], rows: Sequence[Row], width: int) -> Sequence[int] | None:
-    """How wide each column is; None: they do not fit. Names give way to the rest, as a figure
-    that is cut would be another one.
-    """
-    widest = [
-        max(map(cell_len, [*column.heading.split("\n"), *(row[place] for row in rows)]))
-        for place, column in enumerate(columns)
-    ]
-    widths = [
-        min(most, LEAST_NAME) if column.cells == "names" else most
-        for column, most in zip(columns, widest, strict=True)
-    ]
-    spare = width - sum(widths)
-    for place, most in enumerate(widest):
-        more = min(most - widths[place], max(0, spare))
-        widths[place] += more
-        spare -= more
-    return None if spare < 0 else widths
-
-
-def _table(columns: Sequence[Column], rows: Sequence[Row], widths: Sequence[int]) -> Table:
-    table = Table(box=None, padding=(0, GAP, 0, 0), pad_edge=False, header_style="dim")
-    for column, width in zip(columns, widths, strict=True):
-        table.add_column(
-            column.heading,
-            justify="right" if column.cells == "figures" else "left",
-            no_wrap=True,
-            overflow="ellipsis",
-            vertical="bottom",
-            width=width,
-        )
-    for row in rows:
-        table.add_row(*map(_cell, row))
-    return table
-
-
-def _cell(text: str) -> Text:
-    return Text(text, style=STYLES.get(text, ""))
-
-
-def _listed(columns: Sequence[Column], row: Row, width: int) -> Text:
-    told = ", ".join(map(_told, columns[1:], row[1:]))
-    lines = textwrap.wrap(told, max(1, width - 2))
-    # A figure and its unit stay together: for textwrap, not for rich, this is no space.
-    text = "\n".join([row[0], *("  " + line.replace("\u00a0", " ") for line in lines)])
-    return Text(text, no_wrap=True, overflow="ellipsis")
-
-
-def _told(column: Column, cell: str) -> str:
-    heading = column.heading.replace("-\n", "").replace("\n", " ")
-    told = f"{heading} {cell}" if column.cells == "figures" else cell
-    return told.replace(" ", "\u00a0")
