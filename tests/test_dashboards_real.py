@@ -116,7 +116,7 @@ def test_every_query_of_every_panel_has_an_answer(shown: Shown, panel: Panel) ->
 
 def test_variables_and_annotations_have_an_answer(shown: Shown) -> None:
     """Hosts, models and currencies to choose from; the first request of the model."""
-    from inferprint_exporters.grafana.build import VALUES, annotations
+    from inferprint_exporters.grafana.build import VALUES, marks
 
     found = {}
     for name, query in VALUES.items():
@@ -124,7 +124,7 @@ def test_variables_and_annotations_have_an_answer(shown: Shown) -> None:
         assert matched
         found[name] = shown.server.values_of(asked(matched[1]), matched[2])
     assert (found["model"], found["currency"], len(found["host"])) == (["tiny-llm"], ["EUR"], 1)
-    first, steps = (annotation.build().expr or "" for annotation in annotations())
+    first, steps = (annotation.build().expr or "" for annotation in marks())
     (at,) = shown.server.over(asked(first), 30, 1)
     assert abs(float(at["values"][-1][1]) / 1000 - time.time()) < 200
     shown.server.over(asked(steps), 60, 1)  # no step is no answer

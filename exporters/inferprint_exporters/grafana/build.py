@@ -37,7 +37,7 @@ with warnings.catch_warnings():
 if TYPE_CHECKING:
     from grafana_foundation_sdk.cog.builder import Builder
 
-__all__ = ["VALUES", "annotations", "built", "to_json"]
+__all__ = ["VALUES", "built", "marks", "to_json"]
 
 SOURCE = schema.DataSourceRef(type_val="prometheus", uid="${datasource}")
 LABELS: dict[Variable, str] = {"host": "Host", "model": "Model", "currency": "Currency"}
@@ -71,7 +71,7 @@ def built(one: Dashboard) -> model.Dashboard:
     builder.with_variable(_datasource())
     for name in one.variables:
         builder.with_variable(_variable(name))
-    for annotation in annotations():
+    for annotation in marks():
         builder.annotation(annotation)
     for row in one.rows:
         builder.with_row(dashboard.Row(row.title))
@@ -110,7 +110,7 @@ def _variable(name: Variable) -> dashboard.QueryVariable:
     return variable.multi(True).include_all(True).all_value(".*").current(everything)
 
 
-def annotations() -> list[dashboard.AnnotationQuery]:
+def marks() -> list[dashboard.AnnotationQuery]:
     """What can be seen of models being loaded: nobody tells inferprint when one is."""
     first = _annotation(
         "First requests",

@@ -41,7 +41,7 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "--hold",
-        type=_between(float, 0, DAY_S),
+        type=between(float, 0, DAY_S),
         default=0.0,
         metavar="N",
         help="serve the metrics for N s more after the balance (default: 0)",
