@@ -127,11 +127,11 @@ def browser() -> Iterator[Any]:
 
 @contextmanager
 def page_with(browser: Any, html: str) -> Iterator[Any]:
-    """A page of the live server, under its strict policy, with this in its body."""
+    """A page of the live server, under its strict policy, with this alone in its body."""
     exporter = LiveExporter(listen=("127.0.0.1", 0))
     exporter.start(FakeTracker())  # type: ignore[arg-type]
     try:
-        with tab(browser, str(exporter.url)) as opened:
+        with tab(browser, f"{exporter.url}static/style.css") as opened:
             opened.page.evaluate(
                 """async html => {
                     await import("/static/badge.js");
