@@ -517,6 +517,12 @@ class Tracker:
         with self._engine.lock:
             return Balance(self._engine.books.balance())
 
+    def requests_in_flight(self) -> list[Request]:
+        """The requests that have started and not ended, the oldest first. ``estimate()`` tells
+        what each has used so far.
+        """
+        return self._engine.requests_in_flight()
+
     def save(self, path: str) -> None:
         """Saves what was learned: what work costs on each device, each model's pace, and how
         far quotes were off. ``learned_path`` loads it. Learning goes on as before.
@@ -546,6 +552,7 @@ class Tracker:
                 source_errors=dict(engine.sampler.errors),
                 dropped_receipts={box.exporter.name: box.dropped for box in engine.outboxes},
                 self_cpu_s=engine.sampler.cpu_s + sum(box.cpu_s for box in engine.outboxes),
+                reading_age_s=engine.sampler.ages_s(self.now_ns()),
             )
 
 

@@ -7,7 +7,7 @@ All are frozen. Units are in the names: `_j` joules, `_w` watts, `_s` seconds, `
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from inferprint.ranges import Range
@@ -233,9 +233,12 @@ class Status:
         source_errors: faults by (source, kind) since the start.
         dropped_receipts: receipts that an exporter could not take, by exporter.
         self_cpu_s: CPU seconds of the tracker's own threads.
+        reading_age_s: how long ago each device was last read, by its id; a device that never
+            was is not in it.
     """
 
     in_flight: Mapping[str, int]
     source_errors: Mapping[tuple[str, str], int]
     dropped_receipts: Mapping[str, int]
     self_cpu_s: float
+    reading_age_s: Mapping[str, float] = field(default_factory=dict)

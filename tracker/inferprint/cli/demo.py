@@ -39,6 +39,13 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="P",
         help="port of the Prometheus metrics, 0 for any free one (default: 9464 if it is free)",
     )
+    parser.add_argument(
+        "--hold",
+        type=_between(float, 0, DAY_S),
+        default=0.0,
+        metavar="N",
+        help="serve the metrics for N s more after the balance (default: 0)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
 
 
@@ -53,7 +60,7 @@ def run(args: argparse.Namespace) -> int:
     from inferprint.demo.show import show
 
     try:
-        show(args.seconds, args.clients, args.metrics_port, as_json=args.json)
+        show(args.seconds, args.clients, args.metrics_port, as_json=args.json, hold_s=args.hold)
     except KeyboardInterrupt:
         return FAILED
     return OK

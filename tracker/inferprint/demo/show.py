@@ -28,7 +28,9 @@ MOST_SLOTS = 8
 FLUSH_S = 5.0
 
 
-def show(seconds: float, clients: int, metrics_port: int | None, *, as_json: bool) -> None:
+def show(
+    seconds: float, clients: int, metrics_port: int | None, *, as_json: bool, hold_s: float = 0.0
+) -> None:
     """Serves the model under load, printing receipts as they settle and the balance at the end.
 
     Args:
@@ -37,6 +39,7 @@ def show(seconds: float, clients: int, metrics_port: int | None, *, as_json: boo
         metrics_port: port of the metrics; 0: any free one; None: the configured one where it
             is free, else any.
         as_json: prints JSON objects, one a line.
+        hold_s: for how long the metrics are served after the balance, which they then equal.
 
     Raises:
         ConfigError: ``metrics_port`` cannot be listened on.
@@ -64,7 +67,18 @@ def show(seconds: float, clients: int, metrics_port: int | None, *, as_json: boo
             time.sleep(QUIET_S)
             asyncio.run(serve(tracker, engine, clients, seconds))
         tracker.flush(timeout=FLUSH_S)
-        screen.end(tracker.balance())
+        port = metrics.port
+    # Once it has stopped, what it says does not change any more.
+    screen.end(tracker.balance())
+    if hold_s:
+        _hold(metrics, port, config.prometheus_host, hold_s)
+
+
+def _hold(metrics: Any, port: int, host: str, seconds: float) -> None:
+    server = metrics.start_http_server(port, host)
+    with suppress(KeyboardInterrupt):
+        time.sleep(seconds)
+    server.close()
 
 
 def warm(arrays: Arrays, slots: int) -> Model:
