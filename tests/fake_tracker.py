@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from inferprint import Config
 from inferprint.factors import Factors
 from inferprint.impacts import Factor
 from inferprint.records import Balance, DeviceBalance, Status
+from inferprint.sources.findings import Finding
 
 
 class FakeTracker:
@@ -18,6 +20,8 @@ class FakeTracker:
         self.dropped_receipts: dict[str, int] = {}
         self.self_cpu_s = 0.0
         self.reading_age_s: dict[str, float] = {}
+        self.findings: tuple[Finding, ...] = ()
+        self.config = Config()
 
     def balance(self) -> Balance:
         """The books as they were set."""

@@ -22,6 +22,7 @@ PURE = (
     "footprint",
     "hardware",
     "hours",
+    "html",
     "idle",
     "impacts",
     "intensity.known",
@@ -61,6 +62,7 @@ PURE = (
     "weighing",
     "weights",
     "windows",
+    "wire",
 )
 IMPURE = {"logging", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}
 HEAVY = {"codecarbon", "ecologits", "numpy", "pandas", "pydantic", "requests", "torch"}

@@ -50,6 +50,7 @@ _TEXTS = (
     "powercap_root",
     "learned_path",
     "prometheus_host",
+    "live_host",
     "store_url",
 )
 _OPTIONAL = {
@@ -90,6 +91,7 @@ def check(config: Config) -> None:
         _text(name, getattr(config, name))
     _intensity(config)
     _whole("prometheus_port", config.prometheus_port, low=0, high=65_535)
+    _whole("live_port", config.live_port, low=0, high=65_535)
     _whole("max_label_values", config.max_label_values, low=1, high=100_000)
 
 

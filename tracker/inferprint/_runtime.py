@@ -223,10 +223,35 @@ class Tracker:
             self._attempt(f"exporter {exporter.name}", partial(self._add, exporter))
         self._ready.set()
 
-    def _add(self, exporter: Exporter) -> None:
+    def _add(self, exporter: Exporter) -> Outbox:
         outbox = Outbox(exporter, self.fault)
         self._engine.outboxes.append(outbox)
         outbox.open(partial(exporter.start, self), threaded=not self._manual)
+        return outbox
+
+    def add_exporter(self, exporter: Exporter) -> None:
+        """Hands receipts to one more exporter, from the next that settles until the stop.
+
+        Args:
+            exporter: as for the constructor.
+
+        Raises:
+            ConfigError: it is no exporter, or can't start, for a reason that it names.
+            InferprintError: the tracker was stopped.
+        """
+        (checked,) = _checked("exporter", [exporter], Exporter, "name, start, export")
+        with self._starting:
+            if self._stopped:
+                raise InferprintError("a tracker that was stopped takes no exporter: make another")
+            self._given_exporters.append(checked)
+            if not self.running:
+                self._exporters.append(checked)
+                return
+        self._ready.wait(START_S)
+        self._exporters.append(checked)
+        outbox = self._attempt(f"exporter {checked.name}", partial(self._add, checked))
+        if outbox is not None and (error := outbox.started(START_S)) is not None:
+            raise error
 
     def _attempt(self, what: str, call: Callable[[], T]) -> T | None:
         """What a call gives; None where it fails: a request may be what started it."""
@@ -250,7 +275,7 @@ class Tracker:
         parent's.
         """
         self._renew()
-        for exporter in self._given_exporters:
+        for exporter in self._exporters:
             renew = getattr(exporter, "after_fork", lambda: None)
             self._attempt(f"exporter {exporter.name}", renew)
         named = self._attempt("exporters", partial(load_exporters, self.config))
@@ -491,6 +516,12 @@ class Tracker:
         """The books of the devices, up to the last window of each."""
         with self._engine.lock:
             return Balance(self._engine.books.balance())
+
+    def requests_in_flight(self) -> list[Request]:
+        """The requests that have started and not ended, the oldest first. ``estimate()`` tells
+        what each has used so far.
+        """
+        return self._engine.requests_in_flight()
 
     def save(self, path: str) -> None:
         """Saves what was learned: what work costs on each device, each model's pace, and how

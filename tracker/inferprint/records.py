@@ -217,6 +217,12 @@ class Balance:
         """The worst device's closure error."""
         return max((device.closure_error for device in self.devices.values()), default=0.0)
 
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        from inferprint.html import balance_table
+
+        return balance_table(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Status:

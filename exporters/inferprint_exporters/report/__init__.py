@@ -106,6 +106,7 @@ def _question(args: argparse.Namespace) -> Question:
 def _found(url: str | None, question: Question) -> Found:
     from sqlalchemy.exc import DBAPIError
 
+    from inferprint_exporters.progress import busy
     from inferprint_exporters.report.reading import read
     from inferprint_exporters.store.opening import of_store, open_store
 
@@ -115,7 +116,8 @@ def _found(url: str | None, question: Question) -> Found:
         raise ConfigError("store_url", None, expected, "Give --store URL.")
     engine = open_store(url, create=False, field=field)
     try:
-        return read(engine, question)
+        with busy("Reading the store"):
+            return read(engine, question)
     except DBAPIError as error:
         raise of_store(error, engine) from error
 

@@ -18,12 +18,13 @@ from inferprint.demo.engine import Engine
 from inferprint.demo.model import Model, Shape
 from inferprint.demo.screen import JsonLines, Start, Text
 
-__all__ = ["show"]
+__all__ = ["MOST_SLOTS", "QUIET_S", "show", "warm"]
 
 QUIET_S = 1.5
 """How long the machine is watched before the first request: that is how idle power is known."""
 
 MOST_SLOTS = 8
+"""Answers that are computed at the same time; further clients wait for their turn."""
 FLUSH_S = 5.0
 
 
@@ -48,7 +49,7 @@ def show(
     port = _free_port(config) if metrics_port is None else metrics_port
     config = Config(prometheus_port=port)
     arrays = best_arrays()
-    model = _warm(arrays, min(clients, MOST_SLOTS))
+    model = warm(arrays, min(clients, MOST_SLOTS))
     metrics = _prometheus(config)
     tracker = Tracker(config, exporters=[metrics, screen])
     with tracker, Engine(model) as engine:
@@ -80,7 +81,7 @@ def _hold(metrics: Any, port: int, host: str, seconds: float) -> None:
     server.close()
 
 
-def _warm(arrays: Arrays, slots: int) -> Model:
+def warm(arrays: Arrays, slots: int) -> Model:
     """A model that has run once, so that what loading costs is not taken for idling."""
     model = Model(arrays, Shape(), slots)
     zero = numpy.zeros(1, numpy.int64)
