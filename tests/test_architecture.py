@@ -22,10 +22,12 @@ PURE = (
     "footprint",
     "hardware",
     "hours",
+    "html",
     "idle",
     "impacts",
     "intensity.known",
     "intensity.series",
+    "items",
     "learned",
     "learning.crowd",
     "learning.errors",
@@ -68,6 +70,7 @@ PURE = (
     "weighing",
     "weights",
     "windows",
+    "wire",
 )
 IMPURE = {"logging", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}
 HEAVY = {

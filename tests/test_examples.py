@@ -18,8 +18,8 @@ MODELLED_CPU = {"INFERPRINT_SOURCES": "cpu_model"}
 KNOWN = ("measured", "prorated", "modelled")
 
 
-def run(name: str) -> str:
-    result = run_python(REPO / "examples" / name, env=MODELLED_CPU)
+def run(name: str, warnings: str = "error") -> str:
+    result = run_python("-W", warnings, REPO / "examples" / name, env=MODELLED_CPU)
     assert result.returncode == 0, result.stderr
     assert result.stderr == ""
     return result.stdout
@@ -33,6 +33,8 @@ def test_every_example_is_tested() -> None:
         "03_streaming.py",
         "04_asyncio.py",
         "05_hosted.py",
+        "06_chat.py",
+        "07_gradio.py",
     ]
 
 
@@ -89,3 +91,24 @@ def test_a_call_to_a_model_elsewhere_has_a_receipt() -> None:
     assert re.search(r"^carbon +[\d.]+ [µm]?g CO2e$", output, re.MULTILINE)
     assert "a 9 W LED lamp for" in output
     assert output.endswith("charged to requests that were measured here: 0 J\n")
+
+
+def test_an_answer_of_the_chat_carries_its_footprint() -> None:
+    """Settled, with the parts that its badge shows; test_badge.py has it in a browser."""
+    require_module("fastapi", "pip install 'inferprint[examples]'")
+    reply = json.loads(run("06_chat.py"))
+    footprint = reply["usage"]["footprint"]
+    assert reply["text"] == "What does this answer cost?"
+    assert footprint["is_estimated"] is False
+    assert footprint["provenance"] in KNOWN
+    assert footprint["energy_joules"] > 0
+
+
+@pytest.mark.real
+def test_an_answer_of_the_gradio_chat_has_its_badge() -> None:
+    """The text, and HTML with the figure; test_badge.py has it in a browser."""
+    require_module("gradio", "pip install 'inferprint[large]'")
+    # Gradio leaves sockets to the collector, which warns of them.
+    text, html = run("07_gradio.py", warnings="ignore::ResourceWarning").splitlines()
+    assert text == "What does this answer cost?"
+    assert re.search(r"^<inferprint-badge .*Wh · (measured|prorated|modelled)</", html)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from inferprint.flags import PROVISIONAL
@@ -34,7 +35,7 @@ def footprint_of(receipt: Receipt) -> dict[str, Any]:
         "idle_joules": _mid(energy.idle_j),
         "carbon_grams": _ends(receipt.carbon),
         "water_liters": _mid(receipt.water),
-        "cost": None if cost is None else {"amount": cost.mid, "currency": cost.currency},
+        "cost": None if cost is None else {"amount": _known(cost.mid), "currency": cost.currency},
         "attribution_method": receipt.attribution_method,
         "provenance": receipt.provenance,
         "is_estimated": PROVISIONAL in receipt.flags,
@@ -42,11 +43,15 @@ def footprint_of(receipt: Receipt) -> dict[str, Any]:
     }
 
 
+def _known(value: float) -> float | None:
+    return value if math.isfinite(value) else None
+
+
 def _mid(figure: Range | None) -> float | None:
-    return None if figure is None else figure.mid
+    return None if figure is None else _known(figure.mid)
 
 
-def _ends(figure: Range | None) -> dict[str, float] | None:
+def _ends(figure: Range | None) -> dict[str, float | None] | None:
     if figure is None:
         return None
-    return {"low": figure.low, "mid": figure.mid, "high": figure.high}
+    return {end: _known(getattr(figure, end)) for end in ("low", "mid", "high")}
