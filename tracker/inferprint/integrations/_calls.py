@@ -64,7 +64,8 @@ class Calls:
         Args:
             model: the model's name.
             labels: beside those of every request.
-            owns_thread: the call runs in this thread from its start to its end.
+            owns_thread: the call runs in this thread from its start to its end, and is the
+                context's current request while it does.
             parent: whose child it is; None: that of the context, if there is one.
         """
         call = Call(self)
