@@ -3,125 +3,77 @@
 from __future__ import annotations
 
 import asyncio
-import time
-from collections.abc import Iterator
+import json
+import os
+import subprocess
+import sys
 from typing import Any
 
 import pytest
 
-from chat_server import WORDS, ChatServer, chat_server
-from inferprint import Tokens, Tracker
+from chat_server import WORDS
 from inferprint.integrations import litellm as ours
-from rig import Kept, by_hand, live
-from support import require_module, run_python
+from rig import by_hand
+from support import REPO, require_module, run_python
 
 pytestmark = [
     pytest.mark.real,
+    pytest.mark.timeout(300),
     # The package's own.
     pytest.mark.filterwarnings("ignore"),
 ]
-ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}], "num_retries": 0}
-TOLD = Tokens(12, 8, 3)
+INSTALL = "pip install 'inferprint[litellm]'"
 TEXT = "".join(WORDS)
 
 
 @pytest.fixture(scope="module")
 def litellm() -> Any:
-    module = require_module("litellm", "pip install 'inferprint[litellm]'")
+    module = require_module("litellm", INSTALL)
     module.telemetry = False
     module.suppress_debug_info = True
     return module
 
 
-@pytest.fixture
-def server() -> Iterator[ChatServer]:
-    with chat_server() as server:
-        yield server
+@pytest.fixture(scope="module")
+def found() -> Any:
+    """What calls of all kinds gave, and the receipts that they have."""
+    require_module("litellm", INSTALL)
+    path = os.pathsep.join([str(REPO / "tests"), *filter(None, sys.path)])
+    result = subprocess.run(
+        [sys.executable, REPO / "tests" / "litellm_calls.py"],
+        env={**os.environ, "PYTHONPATH": path, "LITELLM_LOCAL_MODEL_COST_MAP": "True"},
+        capture_output=True,
+        text=True,
+        timeout=250,
+        check=False,
+    )
+    assert result.returncode == 0, result.stderr
+    return json.loads(result.stdout[result.stdout.index("{") :])
 
 
-@pytest.fixture
-def kept() -> Kept:
-    return Kept()
+def test_calls_give_what_they_give(found: Any) -> None:
+    """Whole, streamed and refused; async too."""
+    got = found["got"]
+    assert {got[name] for name in ("m", "s", "am", "as")} == {TEXT}
+    assert "no such thing" in got["fails"]
+    assert "no such thing" in got["afails"]
+    assert found["faults"] == []
 
 
-@pytest.fixture
-def tracker(kept: Kept) -> Iterator[Tracker]:
-    with live(exporters=[kept]) as tracker:
-        yield tracker
-
-
-@pytest.fixture
-def ask(litellm: Any, server: ChatServer, tracker: Tracker) -> Iterator[dict[str, Any]]:
-    """Arguments of a call, with our handler among LiteLLM's callbacks."""
-    litellm.callbacks = [ours.handler(tracker=tracker, labels={"app": "chat"})]
-    yield {**ASK, "api_base": server.url, "api_key": "none"}
-    litellm.callbacks = []
-    for name in ("success_callback", "_async_success_callback", "failure_callback"):
-        setattr(litellm, name, [])
-    litellm._async_failure_callback = litellm.input_callback = []
-    litellm.in_memory_llm_clients_cache.flush_cache()
-
-
-def receipts(tracker: Tracker, kept: Kept, count: int = 1) -> list[Any]:
-    """LiteLLM tells of an end in a thread of its own, a little later."""
-    until_s = time.monotonic() + 10
-    while len(kept.receipts) < count and time.monotonic() < until_s:
-        tracker.flush(1.0)
-        time.sleep(0.02)
-    return kept.receipts
-
-
-def test_a_call_has_a_receipt(litellm: Any, ask: Any, tracker: Tracker, kept: Kept) -> None:
-    """Its model, its tokens with the cached ones, and energy."""
-    reply = litellm.completion(model="openai/m", **ask)
-    assert reply.choices[0].message.content == TEXT
-    (receipt,) = receipts(tracker, kept)
-    assert (receipt.model, receipt.tokens, receipt.outcome) == ("m", TOLD, "ok")
-    assert receipt.labels == {"app": "chat"}
-    assert float(receipt.energy.total_j) > 0
-
-
-def test_a_stream_has_one(litellm: Any, ask: Any, tracker: Tracker, kept: Kept) -> None:
-    """From its start to its last chunk, with the tokens that its usage tells."""
-    options = {"stream": True, "stream_options": {"include_usage": True}}
-    words = [
-        chunk.choices[0].delta.content
-        for chunk in litellm.completion(model="openai/m", **options, **ask)
-        if chunk.choices and chunk.choices[0].delta.content
-    ]
-    assert tuple(words) == WORDS
-    (receipt,) = receipts(tracker, kept)
-    assert (receipt.tokens.input, receipt.tokens.output) == (12, 3)
-    assert receipt.outcome == "ok"
-
-
-def test_a_failure_has_one(litellm: Any, ask: Any, tracker: Tracker, kept: Kept) -> None:
-    """The error is LiteLLM's own."""
-    with pytest.raises(litellm.BadRequestError, match="no such thing"):
-        litellm.completion(model="openai/fails", **ask)
-    (receipt,) = receipts(tracker, kept)
-    assert (receipt.outcome, receipt.tokens) == ("error", Tokens())
-
-
-async def test_async_calls(litellm: Any, ask: Any, tracker: Tracker, kept: Kept) -> None:
-    """As those that are not."""
-    reply = await litellm.acompletion(model="openai/m", **ask)
-    stream = await litellm.acompletion(model="openai/s", stream=True, **ask)
-    words = [chunk.choices[0].delta.content async for chunk in stream]
-    with pytest.raises(litellm.BadRequestError):
-        await litellm.acompletion(model="openai/fails", **ask)
-    for _ in range(200):
-        await asyncio.sleep(0.02)
-        if len(kept.receipts) == 3:
-            break
-    assert reply.choices[0].message.content == TEXT
-    assert "".join(word for word in words if word) == TEXT
-    assert {one.model: one.outcome for one in kept.receipts} == {
-        "m": "ok",
-        "s": "ok",
-        "fails": "error",
-    }
-    await litellm.close_litellm_async_clients()
+def test_every_call_has_a_receipt(found: Any) -> None:
+    """With its model, tokens, energy and outcome, those of streams with their usage."""
+    assert len(found["receipts"]) == 6
+    told = {"input": 12, "cached_input": 8, "output": 3}
+    untold = dict.fromkeys(told)
+    for one in found["receipts"]:
+        failed = one["model"] == "fails"
+        assert one["outcome"] == ("error" if failed else "ok")
+        assert one["tokens"] == (untold if failed else told), one["model"]
+        assert one["labels"] == {"app": "chat"}
+        assert one["energy"]["total_j"]["mid"] > 0
+    assert sorted(one["model"] for one in found["receipts"]) == [
+        "am", "as", "fails", "fails", "m", "s"
+    ]  # fmt: skip
 
 
 class Proxied:
@@ -131,7 +83,7 @@ class Proxied:
         self.handler = handler
         self.data = {
             "model": "m",
-            "messages": ASK["messages"],
+            "messages": [{"role": "user", "content": "Hello"}],
             "max_tokens": 20,
             "litellm_call_id": "call-1",
             "proxy_server_request": {"headers": headers or {}},
