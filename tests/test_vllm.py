@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+import time
 from collections.abc import Iterator, Sequence
 from importlib.metadata import entry_points
 from types import SimpleNamespace
@@ -181,6 +182,16 @@ def test_a_request_of_a_single_step(rig: Rig) -> None:
     assert receipt.duration_s == pytest.approx(STEP_S)
 
 
+def test_a_clock_that_was_set_is_no_start(rig: Rig) -> None:
+    """Latencies are of the wall clock: however long, a request came after the step before."""
+    engine = Engine(rig)
+    engine.step(scheduled(0), iteration(0))
+    engine.step(scheduled(2), iteration(2, first=[1.8e9, -5.0]))
+    engine.step(scheduled(0), iteration(2, ended=[ended("a", 2), ended("b", 2)]))
+    found = by_name(rig)
+    assert sorted(one.duration_s for one in found.values()) == pytest.approx([STEP_S, 2 * STEP_S])
+
+
 def test_an_engine_of_another_version_goes_on(rig: Rig) -> None:
     """Stats without the fields that are known are a fault of ours, and raise nothing."""
     inferprint.set_tracker(rig.tracker)
@@ -241,7 +252,7 @@ def test_the_real_classes(vllm: Any, rig: Rig) -> None:
         logger = ours.StatLogger(config, 0)
     finally:
         inferprint.set_tracker(None)
-    states = [stats.RequestStateStats(arrival_time=0.0) for _ in range(2)]
+    states = [stats.RequestStateStats(arrival_time=time.time()) for _ in range(2)]
     output = SimpleNamespace(
         new_token_ids=[1], events=None, num_nans_in_logits=0, prefill_stats=None, request_id="r"
     )

@@ -8,9 +8,9 @@ tokens the step made, and the counts of those that have ended. That is all that 
 - a request has no name before it ends. Those in flight are followed as places, first come, first
   served; one that ends takes the place whose age is nearest to its own, and gives it its id, its
   prompt, cached and output tokens, and the time of its prefill, which are the engine's.
-- a request is first seen when the step that it came in ends. Its start is dated back by its prefill
-  where it was told, and to the step before where it was not; a window of energy that was settled
-  meanwhile stays as it was.
+- a request is first seen when the step that it came in ends. Its start is dated back by its time to
+  the first token, and no further than the step before; a window of energy that was settled meanwhile
+  stays as it was.
 - of an aborted request vLLM tells nothing: of places that are more than those running, the ones
   that came last end as ``cancelled``.
 
@@ -93,20 +93,18 @@ class Steps:
     def _come(self, running: int, iteration: Any, now_s: float) -> None:
         """New places, up to those that run; their prefill ended with this step, or goes on."""
         latencies = sorted(getattr(iteration, "time_to_first_tokens_iter", ()), reverse=True)
+        since_s = max(0.0, now_s - self._stepped_s)
         for number in range(running - len(self._places)):
-            # The latency counts from the arrival, and what waits is not in flight: no further
-            # back than the step before, unless nothing ran then.
-            back_s = now_s - self._stepped_s
-            if number < len(latencies):
-                back_s = latencies[number] if not self._places else min(latencies[number], back_s)
-            elif not self._places:
-                back_s = 0.0
-            self._open(now_s - max(0.0, back_s))
+            # A latency counts from the arrival, and what waits is not in flight: no further back
+            # than the step before. One whose prefill goes on came with this step.
+            back_s = min(max(0.0, float(latencies[number])), since_s) if latencies[number:] else 0.0
+            self._open(now_s - back_s)
 
     def _open(self, started_s: float) -> None:
         call = self._calls.open(self._model)
         if call.request is not None:
-            call.request._started_ns = min(call.request._started_ns, round(started_s * NS_PER_S))
+            started_ns = max(0, round(started_s * NS_PER_S))
+            call.request._started_ns = min(call.request._started_ns, started_ns)
         place = _Place(call, started_s)
         self._places.append(place)
         self._waiting_first.append(place)
