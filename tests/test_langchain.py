@@ -8,11 +8,11 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from langchain_core.language_models.fake import FakeListLLM
 from langchain_core.language_models.fake_chat_models import (
     FakeListChatModel,
     GenericFakeChatModel,
 )
-from langchain_core.language_models.fake import FakeListLLM
 from langchain_core.messages import AIMessage
 from langchain_core.prompts import ChatPromptTemplate
 from langchain_core.runnables import RunnableLambda
@@ -61,7 +61,7 @@ def test_a_chain_holds_its_models(rig: Rig) -> None:
     """The outermost chain is the parent of every call inside it, however deep."""
     model = answering("one", "two")
     inner = ChatPromptTemplate.from_template("{x}") | model
-    chain = (RunnableLambda(lambda x: {"x": x}) | inner | (lambda m: {"x": m.content}) | inner)
+    chain = RunnableLambda(lambda x: {"x": x}) | inner | (lambda m: {"x": m.content}) | inner
     assert chain.invoke("go", config=config(rig)).content == "two"
     whole = next(one for one in rig.receipts() if one.children)
     assert whole.model == "RunnableSequence"
@@ -96,7 +96,9 @@ def test_usage_of_a_provider(rig: Rig) -> None:
 
     handler = callback_handler(tracker=rig.tracker)
     run = uuid.uuid4()
-    handler.on_llm_start({"id": ["a", "Model"]}, ["x"], run_id=run, invocation_params={"model": "m"})
+    handler.on_llm_start(
+        {"id": ["a", "Model"]}, ["x"], run_id=run, invocation_params={"model": "m"}
+    )
     told = {"token_usage": {"prompt_tokens": 4, "completion_tokens": 2}}
     handler.on_llm_end(LLMResult(generations=[[Generation(text="x")]], llm_output=told), run_id=run)
     receipt = rig.one_receipt()
@@ -139,9 +141,7 @@ async def test_async_calls_and_cancellation(rig: Rig) -> None:
     assert found == [(TOLD, "ok"), (TOLD, "ok"), (Tokens(), "cancelled")]
 
 
-def test_runs_that_never_end_do_not_pile_up(
-    rig: Rig, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_runs_that_never_end_do_not_pile_up(rig: Rig, monkeypatch: pytest.MonkeyPatch) -> None:
     """The oldest of too many is given up as cancelled; an end that comes later is ignored."""
     from inferprint.integrations import langchain
 

@@ -123,6 +123,7 @@ def test_a_proxied_reply_has_headers(litellm: Any) -> None:
 def test_a_budget_in_a_header_is_held(litellm: Any) -> None:
     """Over it: 429 with the quote; under it, or without a quote: it goes on; none: 400."""
     from fastapi import HTTPException
+
     from served import IDLE_W, Served
 
     with by_hand(watts=IDLE_W, idle_w=IDLE_W) as rig:

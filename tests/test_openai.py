@@ -16,8 +16,6 @@ from inferprint.integrations.openai import footprint_of, receipt_of, track_clien
 from rig import Kept, live
 from support import require_module, run_python
 
-
-
 ASK: dict[str, Any] = {"messages": [{"role": "user", "content": "Hello"}]}
 USAGE: dict[str, Any] = {"stream": True, "stream_options": {"include_usage": True}}
 TOLD = Tokens(12, 8, 3)

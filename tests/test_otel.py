@@ -190,7 +190,9 @@ def test_a_collector_gets_it_by_otlp(monkeypatch: pytest.MonkeyPatch) -> None:
     finally:
         receiver.close()
     (told,) = receiver.metrics[-1].resource_metrics
-    assert ("service.name", "chat") in {(a.key, a.value.string_value) for a in told.resource.attributes}
+    assert ("service.name", "chat") in {
+        (a.key, a.value.string_value) for a in told.resource.attributes
+    }
     metrics = {one.name: one for one in told.scope_metrics[0].metrics}
     (energy,) = metrics["hw.energy"].sum.data_points
     assert energy.as_double == pytest.approx(200.0)

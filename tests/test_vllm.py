@@ -149,7 +149,9 @@ def test_tokens_are_told_while_a_request_runs(rig: Rig) -> None:
     engine.steps.close()
 
 
-@pytest.mark.parametrize(("reason", "outcome"), [(STOP, "ok"), (ABORT, "cancelled"), (ERROR, "error")])
+@pytest.mark.parametrize(
+    ("reason", "outcome"), [(STOP, "ok"), (ABORT, "cancelled"), (ERROR, "error")]
+)
 def test_how_it_ended(rig: Rig, reason: int, outcome: str) -> None:
     """By the engine's own reason."""
     engine = Engine(rig)
@@ -228,7 +230,7 @@ def test_vllm_finds_it_by_its_entry_point() -> None:
 
 @pytest.fixture
 def vllm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
-    """vLLM's modules of metrics; its package takes gigabytes, and half a minute to import."""
+    """VLLM's modules of metrics; its package takes gigabytes, and half a minute to import."""
     try:
         yield importlib.import_module("vllm.v1.metrics.loggers")
     except ImportError as error:
@@ -241,7 +243,7 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore")
 def test_the_real_classes(vllm: Any, rig: Rig) -> None:
-    """vLLM takes ours for a stat logger, and its own stats of two requests make two receipts."""
+    """The engine takes ours for a stat logger, and its own stats of two requests make two receipts."""
     stats = importlib.import_module("vllm.v1.metrics.stats")
     reasons = importlib.import_module("vllm.v1.engine").FinishReason
     assert {int(reasons.ABORT), int(reasons.ERROR)} == set(ours.OUTCOMES)

@@ -160,7 +160,11 @@ def _from_fields(holder: object) -> Tokens | None:
         if kind.left_out and not any(count is not None for count in left_out):
             continue
         cached = next(
-            ((name, count) for name in kind.cached_input if (count := _get(holder, name)) is not None),
+            (
+                (name, count)
+                for name in kind.cached_input
+                if (count := _get(holder, name)) is not None
+            ),
             ("", None),
         )
         return _tokens(kind, (prompt, cached, output), left_out)

@@ -36,9 +36,7 @@ class _Engine(NamedTuple):
 
 
 ENGINES = (
-    _Engine(
-        "vllm", "vllm:prompt_tokens", "vllm:prompt_tokens_cached", "vllm:generation_tokens"
-    ),
+    _Engine("vllm", "vllm:prompt_tokens", "vllm:prompt_tokens_cached", "vllm:generation_tokens"),
     _Engine("sglang", "sglang:prompt_tokens", "sglang:cached_tokens", "sglang:generation_tokens"),
     _Engine("tgi", "tgi_request_input_length_sum", "", "tgi_request_generated_tokens_sum"),
     _Engine("llama.cpp", "llamacpp:prompt_tokens", "", "llamacpp:tokens_predicted"),
@@ -114,8 +112,9 @@ def engine_windows(
     """What each model did between two readings.
 
     Args:
-        before, after: of the same engine; counts that have fallen are of one that was started
-            anew, and count from 0.
+        before: the earlier one.
+        after: the later one, of the same engine; counts that have fallen are of one that was
+            started anew, and count from 0.
         energy_j: what the engine's devices used between them; None: not known.
 
     Returns:

@@ -90,7 +90,9 @@ class _Logger:
         for one in left:
             one.end("cancelled")
 
-    def log_stream_event(self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any) -> None:
+    def log_stream_event(
+        self, kwargs: Any, response_obj: Any, start_time: Any, end_time: Any
+    ) -> None:
         """A piece of a stream has come."""
         with self._lock:
             found = self._open.get(_key(kwargs))

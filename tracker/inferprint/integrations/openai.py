@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 from inferprint.integrations._calls import Call, Calls, imported
 from inferprint.receipt import Receipt
 from inferprint.records import Outcome, Tokens
-from inferprint.request import NO_LABELS, outcome_of
+from inferprint.request import NO_LABELS
 from inferprint.tokens import read_tokens
 
 if TYPE_CHECKING:

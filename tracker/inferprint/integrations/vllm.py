@@ -9,8 +9,8 @@ tokens the step made, and the counts of those that have ended. That is all that 
   served; one that ends takes the place whose age is nearest to its own, and gives it its id, its
   prompt, cached and output tokens, and the time of its prefill, which are the engine's.
 - a request is first seen when the step that it came in ends. Its start is dated back by its time to
-  the first token, and no further than the step before; a window of energy that was settled meanwhile
-  stays as it was.
+  the first token, and no further than the step before; a window of energy that was settled
+  meanwhile stays as it was.
 - of an aborted request vLLM tells nothing: of places that are more than those running, the ones
   that came last end as ``cancelled``.
 
