@@ -96,9 +96,12 @@ def main() -> None:
     server = uvicorn.Server(settings)
     print(listener.getsockname()[1], flush=True)
 
+    def wait() -> None:
+        sys.stdin.read()
+        server.should_exit = True
+
     async def serve() -> None:
-        loop = asyncio.get_running_loop()
-        loop.run_in_executor(None, lambda: (sys.stdin.read(), setattr(server, "should_exit", True)))
+        asyncio.get_running_loop().run_in_executor(None, wait)
         await server.serve([listener])
         served.untrack()
 

@@ -7,8 +7,11 @@ from __future__ import annotations
 
 from typing import Any
 
-import torch
-from transformers import AutoModelForCausalLM, LlamaConfig
+import torch  # pyright: ignore[reportMissingImports]
+from transformers import (  # pyright: ignore[reportMissingImports]
+    AutoModelForCausalLM,
+    LlamaConfig,
+)
 
 import inferprint
 from inferprint.integrations.transformers import track_model

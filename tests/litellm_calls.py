@@ -23,7 +23,7 @@ def calls(ask: dict[str, Any]) -> dict[str, Any]:
     """What the caller gets from calls that are not async."""
     found = {"m": litellm.completion(model="openai/m", **ask).choices[0].message.content}
     chunks = litellm.completion(model="openai/s", **STREAM, **ask)
-    found["s"] = _text([chunk for chunk in chunks])
+    found["s"] = _text(list(chunks))
     try:
         litellm.completion(model="openai/fails", **ask)
     except litellm.BadRequestError as error:

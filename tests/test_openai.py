@@ -254,9 +254,9 @@ def test_a_servers_own_footprint_is_read(client: Any) -> None:
 
 def test_a_stream_that_goes_on_is_not_settled(client: Any) -> None:
     """To ask for its receipt says so; it has one when it is closed."""
-    with client.chat.completions.create(model="m", stream=True, **ASK) as stream:
-        with pytest.raises(NotSettled):
-            receipt_of(stream, timeout=0.01)
+    stream = client.chat.completions.create(model="m", stream=True, **ASK)
+    with stream, pytest.raises(NotSettled):
+        receipt_of(stream, timeout=0.01)
     receipt = receipt_of(stream)
     assert receipt is not None
     assert receipt.outcome == "cancelled"

@@ -243,7 +243,7 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore")
 def test_the_real_classes(vllm: Any, rig: Rig) -> None:
-    """The engine takes ours for a stat logger, and its own stats of two requests make two receipts."""
+    """The engine takes ours for a stat logger, and its stats of two requests make two receipts."""
     stats = importlib.import_module("vllm.v1.metrics.stats")
     reasons = importlib.import_module("vllm.v1.engine").FinishReason
     assert {int(reasons.ABORT), int(reasons.ERROR)} == set(ours.OUTCOMES)

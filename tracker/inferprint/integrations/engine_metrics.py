@@ -99,7 +99,8 @@ def read_counts(text: str) -> TokenCounts | None:
     except (ValueError, KeyError, IndexError) as error:
         raise ReadingError(f"metrics that can't be read: {error}", "format") from error
     for engine in ENGINES:
-        found = {part: values.get(name, {}) for part, name in _names(engine).items()}
+        found: dict[str, Mapping[str, float]] = {}
+        found |= {part: values.get(name, {}) for part, name in _names(engine).items()}
         if found["input"] or found["output"]:
             models = sorted({*found["input"], *found["output"]})
             return TokenCounts(engine.name, {model: _tokens(found, model) for model in models})
