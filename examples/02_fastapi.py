@@ -1,4 +1,4 @@
-"""An endpoint whose reply says what it cost.
+"""An endpoint whose reply says what it cost, as ``usage.footprint``.
 
 Run it: python examples/02_fastapi.py (it asks itself once and ends)
 Serve it: uvicorn --app-dir examples 02_fastapi:app
@@ -14,6 +14,7 @@ import httpx
 from fastapi import FastAPI
 
 import inferprint
+from inferprint.wire import footprint_of
 
 app = FastAPI()
 
@@ -23,26 +24,13 @@ def generate(prompt: str) -> list[int]:
     return [pow(3, n, 1_000_003) for n in range(300_000)][-8:]
 
 
-def joules(figure: inferprint.Range | None) -> float | None:
-    """A figure for the reply; what is not known is null, never 0."""
-    return None if figure is None else round(float(figure), 6)
-
-
 @app.get("/ask")
 async def ask(prompt: str) -> dict[str, Any]:
     """An answer, with its tokens and its footprint so far."""
     async with inferprint.request(model="demo-model", labels={"route": "/ask"}) as request:
         tokens = await asyncio.to_thread(generate, prompt)
         request.add_tokens(input=len(prompt.split()), output=len(tokens))
-    estimate = request.estimate()
-    footprint = {
-        "request_id": estimate.request_id,
-        "energy_joules": joules(estimate.energy.total_j),
-        "active_joules": joules(estimate.energy.active_j),
-        "idle_joules": joules(estimate.energy.idle_j),
-        "provenance": estimate.provenance,
-        "is_estimated": "provisional" in estimate.flags,
-    }
+    footprint = footprint_of(request.estimate())
     return {"tokens": tokens, "usage": {"output_tokens": len(tokens), "footprint": footprint}}
 
 

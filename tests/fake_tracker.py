@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from inferprint import Config
 from inferprint.factors import Factors
 from inferprint.impacts import Factor
 from inferprint.records import Balance, DeviceBalance, Status
+from inferprint.sources.findings import Finding
 
 
 class FakeTracker:
@@ -17,6 +19,9 @@ class FakeTracker:
         self.source_errors: dict[tuple[str, str], int] = {}
         self.dropped_receipts: dict[str, int] = {}
         self.self_cpu_s = 0.0
+        self.reading_age_s: dict[str, float] = {}
+        self.findings: tuple[Finding, ...] = ()
+        self.config = Config()
 
     def balance(self) -> Balance:
         """The books as they were set."""
@@ -29,10 +34,13 @@ class FakeTracker:
             dict(self.source_errors),
             dict(self.dropped_receipts),
             self.self_cpu_s,
+            dict(self.reading_age_s),
         )
 
 
-def gpu_books(measured_j: float = 1000.0, power_w: float | None = 300.0) -> DeviceBalance:
+def gpu_books(
+    measured_j: float = 1000.0, power_w: float | None = 300.0, idle_w: float | None = None
+) -> DeviceBalance:
     """The books of a GPU, a tenth of whose energy is standing, other's and unexplained each."""
     tenth = measured_j / 10
     return DeviceBalance(
@@ -48,6 +56,7 @@ def gpu_books(measured_j: float = 1000.0, power_w: float | None = 300.0) -> Devi
         unattributed_j=tenth,
         standing_total_j=tenth,
         power_w=power_w,
+        idle_w=idle_w,
     )
 
 

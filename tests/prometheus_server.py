@@ -6,7 +6,7 @@ import json
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -23,11 +23,12 @@ class Prometheus:
     """The HTTP API of a running server."""
 
     def __init__(self, client: httpx.Client) -> None:
-        self._client = client
+        self.client = client
 
-    def query(self, promql: str) -> list[dict[str, Any]]:
-        """The result of an instant query, one item a series."""
-        return self._get("/api/v1/query", query=promql)["result"]
+    def query(self, promql: str, at_s: float | None = None) -> list[dict[str, Any]]:
+        """The result of an instant query, now or at a time, one item a series."""
+        at = {} if at_s is None else {"time": at_s}
+        return self._get("/api/v1/query", query=promql, **at)["result"]
 
     def value(self, promql: str) -> float | None:
         """The value of a query with one series; None where there is none yet."""
@@ -42,6 +43,23 @@ class Prometheus:
             assert time.monotonic() < deadline, f"{promql} is still {value}"
             time.sleep(0.1)
 
+    def over(
+        self, promql: str, seconds: float, step_s: float, until_s: float | None = None
+    ) -> list[dict[str, Any]]:
+        """The result of a query over seconds up to now, or to a time, one item a series."""
+        now = until_s or time.time()
+        span = {"start": now - seconds, "end": now, "step": step_s}
+        return self._get("/api/v1/query_range", query=promql, **span)["result"]
+
+    def values_of(self, selector: str, label: str) -> list[str]:
+        """The values of a label on the series that a selector finds."""
+        return self._get(f"/api/v1/label/{label}/values", **{"match[]": selector})
+
+    def rules(self) -> list[dict[str, Any]]:
+        """Every rule, as the server last evaluated it."""
+        groups = self._get("/api/v1/rules")["groups"]
+        return [rule for group in groups for rule in group["rules"]]
+
     def exemplars(self, promql: str) -> list[dict[str, Any]]:
         """The exemplars of the last minute, over all series of a query."""
         now = time.time()
@@ -49,17 +67,23 @@ class Prometheus:
         return [exemplar for one in series for exemplar in one["exemplars"]]
 
     def _get(self, path: str, **params: Any) -> Any:
-        answer = self._client.get(path, params=params).json()
+        answer = self.client.get(path, params=params).json()
         assert answer["status"] == "success", answer
         return answer["data"]
 
 
 @contextmanager
-def prometheus(folder: Path, target_port: int) -> Iterator[Prometheus]:
-    """Starts a server in ``folder`` that scrapes the port of loopback; stops it at the end."""
+def prometheus(
+    folder: Path, target_port: int | None, rules: str = "", options: Sequence[str] = ()
+) -> Iterator[Prometheus]:
+    """Starts a server in ``folder``; stops it at the end.
+
+    It scrapes the port of loopback, if one is given, evaluates the rules of the files that the
+    pattern ``rules`` finds, and is started with further ``options``.
+    """
     program = require_program("prometheus", INSTALL)
     config = folder / "prometheus.yml"
-    config.write_text(json.dumps(_config(target_port)))  # JSON is YAML
+    config.write_text(json.dumps(_config(target_port, rules)))  # JSON is YAML
     port = _free_port()
     command = [
         program,
@@ -67,12 +91,13 @@ def prometheus(folder: Path, target_port: int) -> Iterator[Prometheus]:
         f"--storage.tsdb.path={folder / 'tsdb'}",
         f"--web.listen-address=127.0.0.1:{port}",
         "--enable-feature=exemplar-storage",
+        *options,
     ]
     log = folder / "prometheus.log"
     with (
         log.open("wb") as output,
         subprocess.Popen(command, stdout=output, stderr=subprocess.STDOUT) as process,
-        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False) as client,
+        httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client,
     ):
         try:
             _wait_until_ready(client, process, log)
@@ -81,12 +106,14 @@ def prometheus(folder: Path, target_port: int) -> Iterator[Prometheus]:
             process.terminate()
 
 
-def _config(target_port: int) -> dict[str, Any]:
+def _config(target_port: int | None, rules: str) -> dict[str, Any]:
     job = {
         "job_name": "inferprint",
         "static_configs": [{"targets": [f"127.0.0.1:{target_port}"]}],
     }
-    return {"global": {"scrape_interval": SCRAPE_INTERVAL}, "scrape_configs": [job]}
+    times = {"scrape_interval": SCRAPE_INTERVAL, "evaluation_interval": "1s"}
+    jobs = [job] if target_port is not None else []
+    return {"global": times, "scrape_configs": jobs, "rule_files": [rules] if rules else []}
 
 
 def _wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import pairwise
 
 from hypothesis import strategies as st
 
 from inferprint import flags
+from inferprint.impacts import Carbon, Cost
 from inferprint.ranges import Range
-from inferprint.records import Reading
+from inferprint.receipt import Receipt
+from inferprint.records import Energy, Reading
 from inferprint.units import NS_PER_S
 from inferprint.windows import Window
+from receipts import receipt
 from traffic import Run
 
 watts = st.floats(0, 2_000)
@@ -32,6 +36,23 @@ LAST_WINDOW_TICK = 26
 def ranges(draw: st.DrawFn, values: st.SearchStrategy[float] = joules) -> Range:
     """Figures with their interval in order."""
     return Range(*sorted(draw(st.tuples(values, values, values))))
+
+
+@st.composite
+def receipts_of_any_kind(draw: st.DrawFn) -> Receipt:
+    """Receipts of which any figure may be unknown, with any text for a name."""
+    figures = st.none() | ranges()
+    parts = [draw(figures) for _ in range(5)]
+    carbon, cost = draw(figures), draw(figures)
+    made = receipt(
+        draw(st.text()),
+        outcome=draw(st.sampled_from(["ok", "error", "cancelled"])),
+        carbon=None if carbon is None else Carbon(carbon.low, carbon.mid, carbon.high),
+        cost=None if cost is None else Cost(cost.low, cost.mid, cost.high, draw(st.text())),
+    )
+    known = draw(st.frozensets(st.sampled_from(sorted(flags.MEANING)), max_size=3))
+    energy = Energy(*parts, by_component={})
+    return replace(made, energy=energy, flags=known, provenance=draw(provenances))
 
 
 @st.composite

@@ -39,16 +39,11 @@ def require_module(name: str, install: str) -> Any:
 
 
 def run_python(
-    *args: str | Path,
-    env: Mapping[str, str] | None = None,
-    timeout_s: float = 60,
-    warnings: str = "error",
+    *args: str | Path, env: Mapping[str, str] | None = None, timeout_s: float = 60
 ) -> subprocess.CompletedProcess[str]:
-    """Runs this interpreter with ``args``, warnings as errors if nothing else is said, and ``env``
-    added.
-    """
+    """Runs this interpreter with ``args``, warnings as errors, and ``env`` added."""
     return subprocess.run(
-        [sys.executable, "-W", warnings, *map(str, args)],
+        [sys.executable, "-W", "error", *map(str, args)],
         cwd=REPO,
         env={**os.environ, **(env or {})},
         capture_output=True,

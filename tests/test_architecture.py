@@ -22,10 +22,12 @@ PURE = (
     "footprint",
     "hardware",
     "hours",
+    "html",
     "idle",
     "impacts",
     "intensity.known",
     "intensity.series",
+    "items",
     "learned",
     "learning.crowd",
     "learning.errors",
@@ -60,6 +62,7 @@ PURE = (
     "weighing",
     "weights",
     "windows",
+    "wire",
 )
 IMPURE = {"logging", "os", "random", "secrets", "socket", "subprocess", "threading", "time"}
 HEAVY = {"codecarbon", "ecologits", "numpy", "pandas", "pydantic", "requests", "torch"}

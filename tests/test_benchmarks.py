@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 
 from benchmark_runs import documented, report_of, require_compiler
-from support import REPO, require_module, run_python
+from prometheus_server import INSTALL
+from support import REPO, require_module, require_program, run_python
 
 ATTEMPTS = 3
 MOST_OVER_BARE_LOOP = 8
@@ -31,7 +32,8 @@ def holds(name: str, check: Callable[[dict[str, Any]], None]) -> None:
 def test_every_benchmark_is_tested() -> None:
     """A benchmark that is added without a test fails here."""
     names = {path.stem for path in (REPO / "benchmarks").glob("[!_]*.py")}
-    assert names == {"imports", "memory", "overhead", "overlap", "sampler", "serving", "window"}
+    light = {"imports", "memory", "overhead", "overlap", "sampler", "window"}
+    assert names == light | {"dashboards", "report", "serving"}
 
 
 @pytest.mark.timeout(300)
@@ -109,6 +111,24 @@ def test_memory_is_small_and_flat() -> None:
     holds("memory", check)
 
 
+@pytest.mark.real
+@pytest.mark.timeout(300)
+def test_dashboards_answer_at_once() -> None:
+    """Every query of every panel, on two hours of a fleet, takes at most a second, and all rules
+    together at most a third of the minute that they have.
+    """
+    require_program("prometheus", INSTALL)
+
+    def check(report: dict[str, Any]) -> None:
+        assert {name for group in report.values() for name in group} == documented("dashboards")
+        shown = [group for name, group in report.items() if name.startswith("inferprint-")]
+        assert len(shown) == 4
+        assert all(group["slowest_ms"] <= 1000 for group in shown), report
+        assert report["rules"]["all_ms"] <= 20_000, report
+
+    holds("dashboards", check)
+
+
 GROUPS = {"a": {"x_ms": 1.0}, "b": {"x_ms": 22.0, "y": 3}}
 
 
@@ -138,3 +158,16 @@ def test_a_server_is_as_fast_with_tracking() -> None:
         assert report["cpu_tracked_over_untracked"] <= 1.2, report
 
     holds("serving", check)
+
+
+def test_a_report_is_quick() -> None:
+    """The whole command in 2 s; the full benchmark has a million receipts, this one a part of
+    them, and what is read is as much.
+    """
+
+    def check(report: dict[str, Any]) -> None:
+        assert set(report) == documented("report")
+        assert report["command_s"] <= 2.0, report
+        assert report["report_s"] < report["command_s"], report
+
+    holds("report", check)

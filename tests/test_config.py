@@ -54,6 +54,9 @@ REFUSED: dict[str, tuple[list[object], str]] = {
     "powercap_root": (["", None, 5], "a text"),
     "prometheus_port": ([-1, 65_536, 9464.0, "9464", True, None], "from 0 to 65535"),
     "prometheus_host": (["", None, 5], "a text"),
+    "live_port": ([-1, 65_536, 9465.0, "9465", True, None], "from 0 to 65535"),
+    "live_host": (["", None, 5], "a text"),
+    "store_url": (["", " ", 5], "a text or None"),
     "max_label_values": ([0, -1, 1.5, None, True], "from 1 to"),
 }
 CASES = [(name, value, right) for name, (values, right) in REFUSED.items() for value in values]
@@ -91,6 +94,9 @@ FROM_ENVIRONMENT: dict[str, tuple[str, object]] = {
     "powercap_root": ("/tmp/powercap", "/tmp/powercap"),
     "prometheus_port": ("0", 0),
     "prometheus_host": ("0.0.0.0", "0.0.0.0"),
+    "live_port": ("0", 0),
+    "live_host": ("0.0.0.0", "0.0.0.0"),
+    "store_url": ("sqlite:///receipts.db", "sqlite:///receipts.db"),
     "max_label_values": ("7", 7),
 }
 # What a field can't be set without.

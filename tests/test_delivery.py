@@ -6,6 +6,7 @@ import logging
 import threading
 import time
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
 
@@ -279,3 +280,68 @@ def test_what_is_no_exporter_is_not_taken(missing: str) -> None:
     del parts[missing]
     with pytest.raises(ConfigError, match="exporters="):
         Tracker(sources=[], exporters=[type("Lacking", (), parts)()])
+
+
+class Told(Threads):
+    """Takes feedback."""
+
+    name = "told"
+
+    def __init__(self, error: Exception | None = None) -> None:
+        super().__init__()
+        self.told: list[tuple[str, bool]] = []
+        self._error = error
+
+    def feedback(self, request_id: str, useful: bool) -> None:
+        self.seen.append(threading.current_thread())
+        self.told.append((request_id, useful))
+        if self._error is not None:
+            raise self._error
+
+
+def test_feedback_goes_to_the_exporters_that_take_it() -> None:
+    """In the order in which it was told, from their own thread, waited for by a flush alone."""
+    exporter, other = Told(), Kept()
+    with live(exporters=[other, exporter]) as tracker:
+        assert tracker.feedback("one")
+        assert tracker.feedback("two", useful=True)
+        assert tracker.flush()
+        assert exporter.told == [("one", False), ("two", True)]
+    assert len(set(exporter.seen)) == 1
+
+
+def test_feedback_that_nobody_takes_is_told() -> None:
+    """By False, as before the start: nothing keeps it."""
+    tracker = Tracker(sources=[], exporters=[Told()])
+    assert not tracker.feedback("one")
+    with live(exporters=[Kept()]) as running:
+        assert not running.feedback("one")
+
+
+def test_feedback_that_fails_harms_nobody() -> None:
+    """It is counted as the exporter's fault; receipts go on."""
+    exporter = Told(OSError("disk full"))
+    with live(exporters=[exporter]) as tracker:
+        assert tracker.feedback("one")
+        serve_one(tracker)
+        assert tracker.flush()
+        assert tracker.status().source_errors == {("exporter told", "OSError"): 1}
+
+
+def test_feedback_on_a_clock_moved_by_hand_is_passed_on_at_once() -> None:
+    """There is no thread that could."""
+    exporter = Told()
+    with by_hand(exporters=[exporter]) as rig:
+        rig.tracker.feedback("one", useful=False)
+        assert exporter.told == [("one", False)]
+
+
+@pytest.mark.parametrize(
+    ("request_id", "useful", "field"),
+    [(None, False, "request_id"), ("", False, "request_id"), ("one", "no", "useful")],
+)
+def test_feedback_that_is_none_is_refused(request_id: Any, useful: Any, field: str) -> None:
+    """With what would be right."""
+    with live() as tracker, pytest.raises(ConfigError) as caught:
+        tracker.feedback(request_id, useful=useful)
+    assert caught.value.field == field

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -110,6 +111,37 @@ def test_a_metered_gpu_is_called_measured() -> None:
     assert device["provenance"] == "measured"
     assert 300.0 <= device["measured_j"] <= 300.0 * took_s
     assert lines[-1]["balance"]["closure_error"] <= 1e-9
+
+
+def test_metrics_that_are_held_are_the_balance() -> None:
+    """With --hold they are served after the balance and do not move any more: each device's
+    energy is the balance's to the last digit; an interrupt ends it with 0.
+    """
+    options = ("--seconds", "1", "--metrics-port", "0", "--json", "--hold", "100")
+    with demo(*options) as process:
+        assert process.stdout is not None
+        start = json.loads(process.stdout.readline())["start"]
+        while "balance" not in (line := json.loads(process.stdout.readline())):
+            pass
+        deadline = time.monotonic() + 10
+        while not (served := energies(start["metrics"])):
+            assert time.monotonic() < deadline
+        process.send_signal(signal.SIGINT)
+        assert rest_of(process) == ("", "")
+    assert process.returncode == 0
+    devices = line["balance"]["devices"]
+    assert served == {id_: device["measured_j"] for id_, device in devices.items()}
+
+
+def energies(url: str) -> dict[str, float]:
+    """Joules by device as they are served; nothing while nobody listens."""
+    try:
+        text = scrape(url)
+    except OSError:
+        return {}
+    name = "inferprint_device_energy_joules_total"
+    found = re.findall(rf'^{name}{{.*device="([^"]*)".*}} (\S+)$', text, flags=re.M)
+    return {device: float(joules) for device, joules in found}
 
 
 def test_ctrl_c_ends_it_with_the_balance() -> None:

@@ -12,6 +12,8 @@ import pytest
 
 import inferprint.errors
 from inferprint import Config, cli, flags
+from inferprint.sources import rapl_zones
+from inferprint_exporters.terminal.view import DeviceRow, Grid, ModelRow, RequestRow, View
 from support import REPO, run_python
 
 DOCS = REPO / "docs"
@@ -79,6 +81,28 @@ def test_every_flag_is_documented() -> None:
 def test_every_error_is_documented() -> None:
     """The table of errors has each class of the error tree."""
     assert named(section(page("concepts.md"), "Errors")) == set(inferprint.errors.__all__)
+
+
+def test_the_page_on_rapl_has_what_doctor_says() -> None:
+    """The commands that grant the counters are those of the findings."""
+    granted = rapl_zones.GRANT.format(root=Config().powercap_root)
+    commands = {row[1].strip("`") for row in rows(page("rapl.md"))[2:]}
+    assert {granted, rapl_zones.MOUNT, rapl_zones.LOAD} <= commands
+
+
+def test_every_picture_is_on_the_page_of_pictures() -> None:
+    """And says in words what it shows, for those who cannot see it."""
+    shown = dict(re.findall(r"!\[([^\]]*)\]\(pictures/([^)]+)\)", page("pictures.md")))
+    assert set(shown.values()) == {path.name for path in (DOCS / "pictures").iterdir()}
+    assert all(len(words.split()) > 3 for words in shown)
+
+
+def test_the_page_on_top_names_every_field() -> None:
+    """What --json prints is documented, field by field."""
+    table = " ".join(" ".join(row) for row in rows(page("top.md")))
+    records = (View, DeviceRow, ModelRow, RequestRow, Grid)
+    fields = {field.name for record in records for field in dataclasses.fields(record)}
+    assert fields <= set(re.findall(r"`(\w+)`", table))
 
 
 def test_links_lead_somewhere() -> None:

@@ -18,11 +18,12 @@ from inferprint.attribution import Ledger
 from inferprint.books import Account, Books
 from inferprint.doubts import VARIANCE_KNOWN
 from inferprint.idle import TABLED_ERROR, IdlePower
+from inferprint.items import itemised
 from inferprint.learning.errors import WorkError
 from inferprint.learning.own import Own
 from inferprint.ranges import Range
 from inferprint.records import Device, Energy, IdlePolicyName
-from inferprint.settlement import itemised, settlement
+from inferprint.settlement import settlement
 from inferprint.standing import idle_policy
 from inferprint.testing import FakeClock, FakeSource
 from inferprint.timeline import Mark

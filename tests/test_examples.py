@@ -19,7 +19,7 @@ KNOWN = ("measured", "prorated", "modelled")
 
 
 def run(name: str, warnings: str = "error") -> str:
-    result = run_python(REPO / "examples" / name, env=MODELLED_CPU, warnings=warnings)
+    result = run_python("-W", warnings, REPO / "examples" / name, env=MODELLED_CPU)
     assert result.returncode == 0, result.stderr
     assert result.stderr == "" or warnings != "error"
     return result.stdout
@@ -33,8 +33,10 @@ def test_every_example_is_tested() -> None:
         "03_streaming.py",
         "04_asyncio.py",
         "05_hosted.py",
-        "06_transformers.py",
-        "07_openai.py",
+        "06_chat.py",
+        "07_gradio.py",
+        "08_transformers.py",
+        "09_openai.py",
     ]
 
 
@@ -80,7 +82,7 @@ def test_a_stream_tells_its_tokens_as_they_come() -> None:
 def test_a_transformers_model_is_tracked() -> None:
     """Two generations have a receipt each, with their tokens and their first token's time."""
     require_module("transformers", "pip install 'inferprint[large]'")
-    lines = run("06_transformers.py", warnings="default").splitlines()
+    lines = run("08_transformers.py", warnings="default").splitlines()
     assert ["in 20 out 20" in line for line in lines] == [True, False, False, False]
     assert "in 60 out 60" in lines[2]
     for line in lines[1::2]:
@@ -91,7 +93,7 @@ def test_a_transformers_model_is_tracked() -> None:
 def test_an_openai_client_is_tracked() -> None:
     """The reply comes, and its receipt has the server's tokens."""
     require_module("openai", "pip install 'inferprint[openai]'")
-    answer, receipt = run("07_openai.py").splitlines()
+    answer, receipt = run("09_openai.py").splitlines()
     assert len(answer.split()) == 8
     assert "demo-model ok" in receipt
     assert "in 12 out 8" in receipt
@@ -113,3 +115,24 @@ def test_a_call_to_a_model_elsewhere_has_a_receipt() -> None:
     assert re.search(r"^carbon +[\d.]+ [µm]?g CO2e$", output, re.MULTILINE)
     assert "a 9 W LED lamp for" in output
     assert output.endswith("charged to requests that were measured here: 0 J\n")
+
+
+def test_an_answer_of_the_chat_carries_its_footprint() -> None:
+    """Settled, with the parts that its badge shows; test_badge.py has it in a browser."""
+    require_module("fastapi", "pip install 'inferprint[examples]'")
+    reply = json.loads(run("06_chat.py"))
+    footprint = reply["usage"]["footprint"]
+    assert reply["text"] == "What does this answer cost?"
+    assert footprint["is_estimated"] is False
+    assert footprint["provenance"] in KNOWN
+    assert footprint["energy_joules"] > 0
+
+
+@pytest.mark.real
+def test_an_answer_of_the_gradio_chat_has_its_badge() -> None:
+    """The text, and HTML with the figure; test_badge.py has it in a browser."""
+    require_module("gradio", "pip install 'inferprint[large]'")
+    # Gradio leaves sockets to the collector, which warns of them.
+    text, html = run("07_gradio.py", warnings="ignore::ResourceWarning").splitlines()
+    assert text == "What does this answer cost?"
+    assert re.search(r"^<inferprint-badge .*Wh · (measured|prorated|modelled)</", html)

@@ -8,6 +8,7 @@ import re
 import socket
 import threading
 from collections.abc import Iterator
+from datetime import timedelta
 
 import httpx
 import pytest
@@ -190,9 +191,21 @@ class TestRequests:
             before = after
 
     def test_what_is_not_known_has_no_series(self, exporter: PrometheusExporter) -> None:
-        """A receipt of which only the duration is known adds a duration and nothing else."""
+        """A receipt of which only start and duration are known adds those and nothing else."""
         exporter.export([receipt()])
-        assert names(exporter) == {"inferprint_build_info", "inferprint_request_duration_seconds"}
+        assert names(exporter) == {
+            "inferprint_build_info",
+            "inferprint_model_first_request_timestamp_seconds",
+            "inferprint_request_duration_seconds",
+        }
+
+    def test_a_models_first_request_is_remembered(self, exporter: PrometheusExporter) -> None:
+        """The start of the first of a model's requests; later ones leave it."""
+        first = receipt()
+        later = dataclasses.replace(first, started_at=first.started_at + timedelta(hours=1))
+        exporter.export([first, later])
+        name = "inferprint_model_first_request_timestamp_seconds"
+        assert value(exporter, name, model=MODEL) == first.started_at.timestamp()
 
     def test_zero_is_a_figure(self, exporter: PrometheusExporter) -> None:
         """Known to be 0 is not unknown: it has its series."""
@@ -406,6 +419,52 @@ class TestTracker:
             assert value(exporter, metric, device="GPU-1") == 100
             assert value(exporter, metric, device="GPU-2") == 5
 
+    def test_the_books_are_served(self) -> None:
+        """What requests were charged, what nobody was, and how far the books are from closing:
+        with other processes and what nothing explains it is all that the device used.
+        """
+        tracker = FakeTracker()
+        books = dataclasses.replace(gpu_books(1000.0), requests_unsplit_j=200.0)
+        tracker.devices = {"GPU-1": books}
+        exporter = started(tracker)
+        charged = {
+            phase: value(
+                exporter,
+                "inferprint_device_charged_energy_joules_total",
+                device="GPU-1",
+                phase=phase,
+            )
+            for phase in ("active", "idle", "standing", "unsplit")
+        }
+        assert charged == {"active": 400.0, "idle": 100.0, "standing": 0.0, "unsplit": 200.0}
+        uncharged = "inferprint_device_uncharged_idle_energy_joules"
+        assert value(exporter, uncharged, device="GPU-1") == 100
+        assert value(exporter, "inferprint_books_closure_error_ratio", device="GPU-1") == 0
+        tracker.devices = {"GPU-1": dataclasses.replace(books, unattributed_j=50.0)}
+        error = value(exporter, "inferprint_books_closure_error_ratio", device="GPU-1")
+        assert error == pytest.approx(0.05)
+
+    def test_a_last_digit_that_falls_is_no_restart(self) -> None:
+        """What was charged is a difference of sums: rounding never makes the counter fall."""
+        tracker = FakeTracker()
+        tracker.devices = {"GPU-1": gpu_books(1000.0)}
+        exporter = started(tracker)
+        name, labels = "inferprint_device_charged_energy_joules_total", {"device": "GPU-1"}
+        assert value(exporter, name, **labels, phase="active") == 600.0
+        tracker.devices = {"GPU-1": gpu_books(1000.0 - 1e-9)}
+        assert value(exporter, name, **labels, phase="active") == 600.0
+        tracker.devices = {"GPU-1": gpu_books(1100.0)}
+        assert value(exporter, name, **labels, phase="active") == 660.0
+
+    def test_idle_power_is_served_where_it_is_known(self) -> None:
+        """The watts that tell active from idle; absent, not 0, before an idle stretch was seen."""
+        tracker = FakeTracker()
+        tracker.devices = {"GPU-1": gpu_books(idle_w=121.7), "GPU-2": gpu_books()}
+        exporter = started(tracker)
+        name = "inferprint_device_idle_power_watts"
+        assert value(exporter, name, device="GPU-1") == 121.7
+        assert value(exporter, name, device="GPU-2") is None
+
     def test_power_before_the_first_window_is_absent(self) -> None:
         """A device that has not been read twice has no power, not 0 W."""
         tracker = FakeTracker()
@@ -419,7 +478,9 @@ class TestTracker:
         tracker.source_errors = {("nvml", "lost"): 4}
         tracker.dropped_receipts = {"store": 5}
         tracker.self_cpu_s = 0.25
+        tracker.reading_age_s = {"GPU-1": 12.5}
         exporter = started(tracker)
+        assert value(exporter, "inferprint_device_reading_age_seconds", device="GPU-1") == 12.5
         assert value(exporter, "inferprint_requests_in_flight", model=MODEL) == 3
         assert value(exporter, "inferprint_source_errors_total", source="nvml", kind="lost") == 4
         assert value(exporter, "inferprint_dropped_receipts_total", exporter="store") == 5
@@ -593,6 +654,22 @@ class TestWithTracker:
         assert measured_j == pytest.approx(1100.0)
         assert value(exporter, "inferprint_device_energy_joules_total", **device) == measured_j
 
+    def test_a_device_that_is_lost_grows_old(self) -> None:
+        """Its last reading is as old as it is, whatever the source does now."""
+        clock, exporter = FakeClock(), PrometheusExporter()
+        source = FakeSource(clock, watts=100.0)
+        name = "inferprint_device_reading_age_seconds"
+        with Tracker(sources=[source], exporters=[exporter], clock=clock) as tracker:
+            tracker.sample()
+            assert value(exporter, name, device="gpu:0") == 0
+            source.fail(OSError("gone"))
+            clock.advance(90.0)
+            tracker.sample()
+            assert value(exporter, name, device="gpu:0") == 90
+            source.recover()
+            tracker.sample()
+            assert value(exporter, name, device="gpu:0") == 0
+
     def test_a_configured_port_in_use_stops_the_start(self, serving: PrometheusExporter) -> None:
         """Named in the settings and unable to listen, it is an error of `start`, not a log line."""
         assert serving.port is not None
@@ -618,7 +695,8 @@ class TestDocumentation:
         """Each family's labels, on a scrape that has them all, are the ones in the table."""
         tracker = FakeTracker()
         tracker.factors = grid_intensity()
-        tracker.devices = {"GPU-1": gpu_books()}
+        tracker.devices = {"GPU-1": gpu_books(idle_w=50.0)}
+        tracker.reading_age_s = {"GPU-1": 0.1}
         tracker.in_flight = {MODEL: 1}
         tracker.source_errors = {("nvml", "lost"): 1}
         tracker.dropped_receipts = {"store": 1}

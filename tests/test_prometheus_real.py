@@ -50,7 +50,8 @@ def tracker() -> FakeTracker:
     """A tracker with something in every book."""
     tracker = FakeTracker()
     tracker.factors = grid_intensity()
-    tracker.devices = {"GPU-1": gpu_books()}
+    tracker.devices = {"GPU-1": gpu_books(idle_w=50.0)}
+    tracker.reading_age_s = {"GPU-1": 0.1}
     tracker.in_flight = {"llama-3-8b": 3}
     tracker.source_errors = {("nvml", "lost"): 1}
     tracker.dropped_receipts = {"store": 2}
@@ -79,7 +80,7 @@ def test_promtool_has_nothing_to_say(exporter: PrometheusExporter) -> None:
     program = require_program("promtool", INSTALL)
     exporter.export(requests())
     text = generate_latest(exporter.registry)
-    assert len({line for line in text.splitlines() if line.startswith(b"# TYPE")}) == 20
+    assert len({line for line in text.splitlines() if line.startswith(b"# TYPE")}) == 26
     done = subprocess.run([program, "check", "metrics"], input=text, capture_output=True)
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 

@@ -20,6 +20,7 @@ from benchmarks.attribution.plot import MISSING, can_plot, plot
 from benchmarks.attribution.runs import Result, plan, results_of
 from benchmarks.attribution.score import score_cell
 from benchmarks.attribution.tables import Report, as_dict, markdown
+from inferprint_exporters.progress import tracked
 
 # Below 1000 are those that constants may be chosen with: they are never reported.
 SEEDS = (1000, 1001, 1002)
@@ -71,10 +72,8 @@ def _measured(
 ) -> Report:
     runs = plan(cells, seeds, at_most_s)
     by_cell: dict[Cell, list[Result]] = defaultdict(list)
-    for done, result in enumerate(results_of(runs, processes), 1):
+    for result in tracked(results_of(runs, processes), "runs", len(runs)):
         by_cell[result.run.cell].append(result)
-        if sys.stderr.isatty():
-            print(f"\r{done} of {len(runs)} runs", end="", file=sys.stderr)
     scores = [score_cell(cell, sorted(by_cell[cell], key=lambda r: r.run.seed)) for cell in cells]
     date = datetime.now(UTC).date().isoformat()
     return Report(date, platform.python_version(), seeds, scores, verdicts(scores))

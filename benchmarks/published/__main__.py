@@ -9,6 +9,7 @@ from dataclasses import asdict
 
 from benchmarks.published import bloom, hosted, sharing, site
 from benchmarks.published.rows import Row
+from inferprint_exporters.progress import tracked
 
 # How far a row may be from what is published where all that goes into it is.
 TOLERANCE = 0.01
@@ -16,7 +17,8 @@ TOLERANCE = 0.01
 
 def rows(quick: bool = False) -> list[Row]:
     """Every row, in the order of the table."""
-    return [row for part in (bloom, site, hosted, sharing) for row in part.rows(quick)]
+    parts = (bloom, site, hosted, sharing)
+    return [row for part in tracked(parts, "parts of the table") for row in part.rows(quick)]
 
 
 def missed(found: Sequence[Row]) -> list[Row]:

@@ -50,14 +50,16 @@ class MetricsServer:
         self._server.server_close()
 
 
-def cannot_listen(port: int, host: str, error: OSError) -> ConfigError:
-    """What to tell a user whose host and port gave this error."""
-    free = "Or take any free one: INFERPRINT_PROMETHEUS_PORT=0."
+def cannot_listen(port: int, host: str, error: OSError, what: str = "prometheus") -> ConfigError:
+    """What to tell a user whose host and port, ``{what}_host`` and ``{what}_port``, gave this
+    error.
+    """
+    free = f"Or take any free one: INFERPRINT_{what.upper()}_PORT=0."
     if error.errno == errno.EADDRINUSE:
         mend = f"What listens there: ss -ltnp 'sport = :{port}'. {free}"
-        return ConfigError("prometheus_port", port, f"a port that is free on {host}", mend)
+        return ConfigError(f"{what}_port", port, f"a port that is free on {host}", mend)
     if error.errno == errno.EACCES:
         expected = "a port that this user may open, 1024 or above"
-        return ConfigError("prometheus_port", port, expected, free)
+        return ConfigError(f"{what}_port", port, expected, free)
     expected = f"an address of this machine, such as '127.0.0.1' ({error})"
-    return ConfigError("prometheus_host", host, expected, "This machine's addresses: ip address.")
+    return ConfigError(f"{what}_host", host, expected, "This machine's addresses: ip address.")

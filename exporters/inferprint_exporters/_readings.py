@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
-from inferprint.records import Balance, Status
+from inferprint.records import Balance, DeviceBalance, Status
 from inferprint_exporters._families import Values
 
 if TYPE_CHECKING:
@@ -46,6 +46,19 @@ def _devices(values: _Values, balance: Balance) -> None:
         others = values["inferprint_other_processes_energy_joules_total"]
         others[id_,] = device.other_processes_j
         values["inferprint_unattributed_energy_joules_total"][id_,] = device.unattributed_j
+        _books(values, id_, device)
+
+
+def _books(values: _Values, id_: str, device: DeviceBalance) -> None:
+    charged = values["inferprint_device_charged_energy_joules_total"]
+    charged[id_, "active"] = device.requests_active_j - device.requests_unsplit_j
+    charged[id_, "idle"] = device.requests_idle_j
+    charged[id_, "standing"] = device.requests_standing_j
+    charged[id_, "unsplit"] = device.requests_unsplit_j
+    values["inferprint_device_uncharged_idle_energy_joules"][id_,] = device.standing_j
+    values["inferprint_books_closure_error_ratio"][id_,] = device.closure_error
+    if device.idle_w is not None:
+        values["inferprint_device_idle_power_watts"][id_,] = device.idle_w
 
 
 def _status(values: _Values, status: Status, cap: Cap) -> None:
@@ -57,3 +70,5 @@ def _status(values: _Values, status: Status, cap: Cap) -> None:
     for exporter, count in status.dropped_receipts.items():
         values["inferprint_dropped_receipts_total"][exporter,] = count
     values["inferprint_self_cpu_seconds_total"][()] = status.self_cpu_s
+    for id_, age_s in status.reading_age_s.items():
+        values["inferprint_device_reading_age_seconds"][id_,] = age_s

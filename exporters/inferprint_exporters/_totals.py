@@ -43,6 +43,7 @@ class Totals:
             partial(Histogram, QUOTE_ERROR_BOUNDS)
         )
         self._energy_j = defaultdict[tuple[str, str], dict[str, float]](lambda: defaultdict(float))
+        self._first_started_s: dict[tuple[str, ...], float] = {}
         self._wasted_j = _Counter(float)
         self._hosted_j = _Counter(float)
         self._tokens = _Counter(float)
@@ -65,6 +66,8 @@ class Totals:
                 self._hosted_j[model,] += energy.total_j.mid
             return
         outcome = receipt.outcome or "unknown"
+        started_s = receipt.started_at.timestamp()
+        self._first_started_s.setdefault((model,), started_s)
         if energy.total_j is not None:
             total_j = energy.total_j.mid
             self._request_j[model, outcome].observe(total_j, _trace(receipt, unix_s))
@@ -121,6 +124,7 @@ class Totals:
             "inferprint_request_duration_seconds": _copies(self._duration_s),
             "inferprint_time_to_first_token_seconds": _copies(self._first_token_s),
             "inferprint_quote_error_ratio": _copies(self._quote_error),
+            "inferprint_model_first_request_timestamp_seconds": self._first_started_s.copy(),
             "inferprint_energy_joules_total": {
                 (*labels, phase): joules
                 for labels, phases in self._energy_j.items()

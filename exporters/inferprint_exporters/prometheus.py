@@ -9,7 +9,7 @@ import os
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from prometheus_client import CollectorRegistry, make_asgi_app
@@ -28,6 +28,7 @@ if TYPE_CHECKING:
 __all__ = ["PrometheusExporter"]
 
 OTHER = "other"
+CHARGED = "inferprint_device_charged_energy_joules_total"
 
 
 class PrometheusExporter:
@@ -66,6 +67,7 @@ class PrometheusExporter:
         self._lock = threading.Lock()
         self._totals = Totals()
         self._label_values: defaultdict[str, dict[str, str]] = defaultdict(dict)
+        self._charged_j: dict[tuple[str, ...], float] = {}
 
     @classmethod
     def from_config(cls, config: Config) -> PrometheusExporter:
@@ -143,7 +145,17 @@ class PrometheusExporter:
         return render(values)
 
     def _read(self, tracker: Tracker) -> Values:
-        return read_tracker(tracker, self._locked_cap)
+        values = dict(read_tracker(tracker, self._locked_cap))
+        values[CHARGED] = self._never_less(values.get(CHARGED, {}))
+        return values
+
+    def _never_less(self, values: Mapping[tuple[str, ...], Any]) -> dict[tuple[str, ...], float]:
+        # These are differences of running sums: where one falls by its last digit, Prometheus
+        # would take that for a restart, and count all of it once more.
+        with self._lock:
+            for labels, joules in values.items():
+                self._charged_j[labels] = max(joules, self._charged_j.get(labels, 0.0))
+            return {labels: self._charged_j[labels] for labels in values}
 
     def _locked_cap(self, label: str, value: str) -> str:
         with self._lock:

@@ -50,6 +50,8 @@ _TEXTS = (
     "powercap_root",
     "learned_path",
     "prometheus_host",
+    "live_host",
+    "store_url",
 )
 _OPTIONAL = {
     "factors_path",
@@ -58,6 +60,7 @@ _OPTIONAL = {
     "learned_path",
     "location",
     "sources",
+    "store_url",
 }
 _URLS = ("electricity_maps_url", "watttime_url")
 
@@ -88,6 +91,7 @@ def check(config: Config) -> None:
         _text(name, getattr(config, name))
     _intensity(config)
     _whole("prometheus_port", config.prometheus_port, low=0, high=65_535)
+    _whole("live_port", config.live_port, low=0, high=65_535)
     _whole("max_label_values", config.max_label_values, low=1, high=100_000)
 
 

@@ -92,6 +92,10 @@ class Config:
             saved to. None: each start learns anew.
         prometheus_port: port of the Prometheus exporter, 0 to take any free one.
         prometheus_host: address that it listens on.
+        live_port: port of the live page, 0 to take any free one.
+        live_host: address that it listens on.
+        store_url: database of the exporter ``store`` and of ``inferprint report``, such as
+            ``sqlite:///receipts.db``.
         max_label_values: distinct values of a metric's label; what is past it is ``other``.
 
     Raises:
@@ -133,6 +137,9 @@ class Config:
     learned_path: str | None = _setting("learned_path", None, str)
     prometheus_port: int = _setting("prometheus_port", 9464, int)
     prometheus_host: str = _setting("prometheus_host", "127.0.0.1", str)
+    live_port: int = _setting("live_port", 9465, int)
+    live_host: str = _setting("live_host", "127.0.0.1", str)
+    store_url: str | None = _setting("store_url", None, str)
     max_label_values: int = _setting("max_label_values", 100, int)
 
     def __post_init__(self) -> None:

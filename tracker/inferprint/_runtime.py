@@ -223,10 +223,35 @@ class Tracker:
             self._attempt(f"exporter {exporter.name}", partial(self._add, exporter))
         self._ready.set()
 
-    def _add(self, exporter: Exporter) -> None:
+    def _add(self, exporter: Exporter) -> Outbox:
         outbox = Outbox(exporter, self.fault)
         self._engine.outboxes.append(outbox)
         outbox.open(partial(exporter.start, self), threaded=not self._manual)
+        return outbox
+
+    def add_exporter(self, exporter: Exporter) -> None:
+        """Hands receipts to one more exporter, from the next that settles until the stop.
+
+        Args:
+            exporter: as for the constructor.
+
+        Raises:
+            ConfigError: it is no exporter, or can't start, for a reason that it names.
+            InferprintError: the tracker was stopped.
+        """
+        (checked,) = _checked("exporter", [exporter], Exporter, "name, start, export")
+        with self._starting:
+            if self._stopped:
+                raise InferprintError("a tracker that was stopped takes no exporter: make another")
+            self._given_exporters.append(checked)
+            if not self.running:
+                self._exporters.append(checked)
+                return
+        self._ready.wait(START_S)
+        self._exporters.append(checked)
+        outbox = self._attempt(f"exporter {checked.name}", partial(self._add, checked))
+        if outbox is not None and (error := outbox.started(START_S)) is not None:
+            raise error
 
     def _attempt(self, what: str, call: Callable[[], T]) -> T | None:
         """What a call gives; None where it fails: a request may be what started it."""
@@ -250,7 +275,7 @@ class Tracker:
         parent's.
         """
         self._renew()
-        for exporter in self._given_exporters:
+        for exporter in self._exporters:
             renew = getattr(exporter, "after_fork", lambda: None)
             self._attempt(f"exporter {exporter.name}", renew)
         named = self._attempt("exporters", partial(load_exporters, self.config))
@@ -432,6 +457,28 @@ class Tracker:
             return f"request {request.request_id}: call sample() after its end"
         return f"request {request.request_id} was not settled within {timeout:g} s"
 
+    def feedback(self, request_id: str, useful: bool = False) -> bool:
+        """Tells the exporters whether what a request gave was of use; what is not counts as
+        wasted in reports, beside what failed. Nothing is waited for.
+
+        Args:
+            request_id: of a request, at any time after it began.
+            useful: whether it was; may be told again, differently.
+
+        Returns:
+            Whether there is an exporter that takes it, such as ``store``, and it has started;
+            else nothing keeps it.
+
+        Raises:
+            ConfigError: the id is no text, or ``useful`` is not True or False.
+        """
+        if not isinstance(request_id, str) or not request_id:
+            raise ConfigError("request_id", request_id, "the id of a request, as on its receipt")
+        if not isinstance(useful, bool):
+            raise ConfigError("useful", useful, "True or False")
+        takes = [box.feedback(request_id, useful) for box in self._engine.outboxes]
+        return any(takes)
+
     # ---- books ---------------------------------------------------------------------------
 
     def sample(self) -> None:
@@ -470,6 +517,12 @@ class Tracker:
         with self._engine.lock:
             return Balance(self._engine.books.balance())
 
+    def requests_in_flight(self) -> list[Request]:
+        """The requests that have started and not ended, the oldest first. ``estimate()`` tells
+        what each has used so far.
+        """
+        return self._engine.requests_in_flight()
+
     def save(self, path: str) -> None:
         """Saves what was learned: what work costs on each device, each model's pace, and how
         far quotes were off. ``learned_path`` loads it. Learning goes on as before.
@@ -499,6 +552,7 @@ class Tracker:
                 source_errors=dict(engine.sampler.errors),
                 dropped_receipts={box.exporter.name: box.dropped for box in engine.outboxes},
                 self_cpu_s=engine.sampler.cpu_s + sum(box.cpu_s for box in engine.outboxes),
+                reading_age_s=engine.sampler.ages_s(self.now_ns()),
             )
 
 

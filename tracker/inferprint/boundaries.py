@@ -10,7 +10,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Literal, get_args
+from typing import TYPE_CHECKING, Literal, TypeAlias, get_args
 
 from inferprint.errors import ConfigError
 from inferprint.ranges import Range, sum_known
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["BoundaryName", "Bounded", "FourParts", "Stage", "bounded", "four_parts", "stages"]
 
-BoundaryName = Literal["narrow", "comprehensive", "life_cycle"]
+BoundaryName: TypeAlias = Literal["narrow", "comprehensive", "life_cycle"]
 
 _ACCELERATOR, _HOST = "gpu", ("cpu", "dram")
 

@@ -6,6 +6,7 @@ import threading
 import time
 from collections import deque
 from collections.abc import Callable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Protocol, runtime_checkable
 
 from inferprint.errors import ConfigError, InferprintError, MissingExtra
@@ -33,7 +34,8 @@ class Exporter(Protocol):
 
     Each exporter is called from one thread, its own, one call at a time, so that one that is
     slow or hangs holds up no other. One that has a method ``after_fork`` is told in the child
-    of a fork, before it is started there.
+    of a fork, before it is started there. One that has a method
+    ``feedback(request_id: str, useful: bool)`` is told what ``Tracker.feedback`` is told.
     """
 
     name: str
@@ -94,6 +96,7 @@ class Outbox:
         self.cpu_s = 0.0
         self._fault = fault
         self._waiting: deque[Receipt] = deque()
+        self._told: deque[tuple[str, bool]] = deque()
         self._changed = threading.Condition()
         self._busy = self._stopping = False
         self._started = threading.Event()
@@ -134,10 +137,26 @@ class Outbox:
             self.dropped += max(0, len(receipts) - room)
             self._changed.notify_all()
 
+    def feedback(self, request_id: str, useful: bool) -> bool:
+        """Tells the exporter, if it takes feedback; never waits for it. Whether it takes it."""
+        if not hasattr(self.exporter, "feedback"):
+            return False
+        if self._thread is None:
+            self._pass_on([(request_id, useful)])
+            return True
+        with self._changed:
+            self._told.append((request_id, useful))
+            if len(self._told) > MOST_WAITING:
+                self._told.popleft()
+            self._changed.notify_all()
+        return True
+
     def flush(self, timeout_s: float) -> bool:
         """Waits until the exporter has all that was put; whether it has."""
         with self._changed:
-            return self._changed.wait_for(lambda: not (self._waiting or self._busy), timeout_s)
+            return self._changed.wait_for(
+                lambda: not (self._is_waited_for or self._busy), timeout_s
+            )
 
     def close(self) -> None:
         """Hands over what waits and closes the exporter; waits for it, but not for long."""
@@ -154,8 +173,13 @@ class Outbox:
 
     def _run(self, start: Callable[[], None]) -> None:
         self._start(start)
-        while receipts := self._next():
-            self._hand_over(receipts)
+        while True:
+            receipts, told = self._next()
+            if not receipts and not told:
+                break
+            if receipts:
+                self._hand_over(receipts)
+            self._pass_on(told)
             del receipts  # while it waits for the next it holds none
             self.cpu_s = time.thread_time()
         self._guard(self.exporter.close)
@@ -164,21 +188,31 @@ class Outbox:
         self._error = self._guard(start)
         self._started.set()
 
-    def _next(self) -> Sequence[Receipt]:
-        """Waits for receipts; none: it is to stop."""
+    @property
+    def _is_waited_for(self) -> bool:
+        return bool(self._waiting or self._told)
+
+    def _next(self) -> tuple[Sequence[Receipt], Sequence[tuple[str, bool]]]:
+        """Waits for receipts and feedback; none of either: it is to stop."""
         with self._changed:
             self._busy = False
             self._changed.notify_all()
-            self._changed.wait_for(lambda: self._waiting or self._stopping)
+            self._changed.wait_for(lambda: self._is_waited_for or self._stopping)
             receipts = list(self._waiting)
+            told = list(self._told)
             self._waiting.clear()
-            self._busy = bool(receipts)
-            return receipts
+            self._told.clear()
+            self._busy = bool(receipts or told)
+            return receipts, told
 
     def _hand_over(self, receipts: Sequence[Receipt]) -> None:
         if self._guard(lambda: self.exporter.export(receipts)):
             with self._changed:
                 self.dropped += len(receipts)
+
+    def _pass_on(self, told: Sequence[tuple[str, bool]]) -> None:
+        for request_id, useful in told:
+            self._guard(partial(self.exporter.feedback, request_id, useful))  # type: ignore[attr-defined]
 
     def _guard(self, call: Callable[[], None]) -> Exception | None:
         """Calls the exporter; what it raises is counted, and goes no further."""

@@ -84,6 +84,7 @@ class Engine:
         self.made: deque[Receipt] = deque()
         self.outboxes: list[Outbox] = []
         self.in_flight: Counter[str] = Counter()
+        self._open: dict[Request, None] = {}
         self.sampler = Sampler(
             clock,
             config.sample_interval_s,
@@ -296,6 +297,12 @@ class Engine:
 
     # ---- requests ------------------------------------------------------------------------
 
+    def requests_in_flight(self) -> list[Request]:
+        """The requests that have started and not ended, the oldest first."""
+        with self.lock:
+            self.drain()
+            return [*self._open]
+
     def _draining(self, until_ns: int = sys.maxsize) -> Iterator[None]:
         """Tells the books of starts and ends up to an instant; later ones can wait, as they
         take less room in the queue.
@@ -335,6 +342,7 @@ class Engine:
         account = Account(request, request._started_ns, parent, request.model)
         request._account = account
         self.in_flight[request.model] += 1
+        self._open[request] = None
         if request._guard is not None:
             self._guarded[account] = request._guard
         if self._hours is not None:
@@ -349,6 +357,7 @@ class Engine:
 
     def _close_account(self, request: Request, account: Account) -> None:
         self.in_flight[request.model] -= 1
+        self._open.pop(request, None)
         self._guarded.pop(account, None)
         if not self.in_flight[request.model]:
             del self.in_flight[request.model]

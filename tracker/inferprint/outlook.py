@@ -9,11 +9,11 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, NamedTuple
 
 from inferprint import flags
+from inferprint.items import Part
 from inferprint.learning.crowd import Crowd
 from inferprint.learning.record import Spread, Usual
 from inferprint.learning.work import NO_WORK, Work
 from inferprint.records import Device
-from inferprint.settlement import Part
 from inferprint.stakes import Earned
 from inferprint.uncertainty import Doubt, ItemDoubts
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, NamedTuple
 
 from inferprint.errors import ConfigError, TokenError
 from inferprint.footprint import footprint
+from inferprint.items import itemised
 from inferprint.learning.record import Spread
 from inferprint.quote import Quote
 from inferprint.ranges import Range
 from inferprint.records import ComponentEnergy, Energy, IdlePolicyName
-from inferprint.settlement import itemised
 from inferprint.tokens import checked
 
 if TYPE_CHECKING:

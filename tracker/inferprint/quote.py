@@ -83,3 +83,9 @@ class Quote:
         if self.cost is not None:
             words.append(figure(self.cost, self.cost.currency))
         return " | ".join([*words, self.provenance, *sorted(self.flags)])
+
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        from inferprint.html import record_table
+
+        return record_table(self)

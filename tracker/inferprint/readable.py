@@ -32,6 +32,7 @@ __all__ = [
     "number",
     "scale_of",
     "site_energy",
+    "word_rows",
 ]
 
 UNKNOWN = "unknown"
@@ -201,6 +202,13 @@ def in_words(record: Receipt | Quote, alike: Sequence[str] = ()) -> str:
         record: of what is not known of it, energy and carbon alone have a line.
         alike: what takes as much energy, as ``equivalences.alike`` tells it; none by default.
     """
+    said = [*word_rows(record), *(("as much as", text) for text in alike)]
+    width = max(len(name) for name, _ in said)
+    return "\n".join(f"{name:{width}}  {text}" for name, text in said)
+
+
+def word_rows(record: Receipt | Quote) -> list[tuple[str, str]]:
+    """The name and the text of each figure; names of parts are indented."""
     energy = record.energy
     rows = [
         ("energy", _energy_known(record)),
@@ -211,11 +219,8 @@ def in_words(record: Receipt | Quote, alike: Sequence[str] = ()) -> str:
         ("carbon", figure(record.carbon, CARBON, interval=True)),
         *_other_impacts(record),
         ("duration", figure(record.duration_s, "s", interval=True)),
-        *(("as much as", text) for text in alike),
     ]
-    said = [row for row in rows if row[1] != UNKNOWN or row[0] == "carbon"]
-    width = max(len(name) for name, _ in said)
-    return "\n".join(f"{name:{width}}  {text}" for name, text in said)
+    return [row for row in rows if row[1] != UNKNOWN or row[0] == "carbon"]
 
 
 def _energy_known(record: Receipt | Quote) -> str:

@@ -167,6 +167,12 @@ class Receipt:
             line += f" | {figure(self.cost, self.cost.currency)}"
         return " | ".join([line, self.provenance, *sorted(self.flags)])
 
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        from inferprint.html import record_table
+
+        return record_table(self)
+
 
 def _sum_energy(parts: Sequence[Energy]) -> Energy:
     names = dict.fromkeys(name for part in parts for name in part.by_component)

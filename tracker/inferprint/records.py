@@ -7,7 +7,7 @@ All are frozen. Units are in the names: `_j` joules, `_w` watts, `_s` seconds, `
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 from inferprint.ranges import Range
@@ -217,6 +217,12 @@ class Balance:
         """The worst device's closure error."""
         return max((device.closure_error for device in self.devices.values()), default=0.0)
 
+    def _repr_html_(self) -> str:
+        """A small table, for notebooks."""
+        from inferprint.html import balance_table
+
+        return balance_table(self)
+
 
 @dataclass(frozen=True, slots=True)
 class Status:
@@ -227,9 +233,12 @@ class Status:
         source_errors: faults by (source, kind) since the start.
         dropped_receipts: receipts that an exporter could not take, by exporter.
         self_cpu_s: CPU seconds of the tracker's own threads.
+        reading_age_s: how long ago each device was last read, by its id; a device that never
+            was is not in it.
     """
 
     in_flight: Mapping[str, int]
     source_errors: Mapping[tuple[str, str], int]
     dropped_receipts: Mapping[str, int]
     self_cpu_s: float
+    reading_age_s: Mapping[str, float] = field(default_factory=dict)

@@ -21,7 +21,7 @@ from inferprint.lanes import NO_CORRECTIONS, Lane
 from inferprint.sources import PowerSource
 from inferprint.steps import BEGIN_WITHIN_NS, SEEK_EVERY_NS
 from inferprint.ticks import Ticks
-from inferprint.units import NS_PER_S
+from inferprint.units import NS_PER_S, seconds
 from inferprint.windows import Window
 
 log = logging.getLogger("inferprint")
@@ -141,6 +141,17 @@ class Sampler:
     def missing(self) -> set[str]:
         """The devices that the last reading of their source did not give."""
         return set().union(*(lane.missing for lane in self.lanes))
+
+    def ages_s(self, now_ns: int) -> dict[str, float]:
+        """How many seconds ago each device was last read; one that never was is not in it."""
+        last = {
+            device.id: lane.last(device.id) for lane in tuple(self.lanes) for device in lane.devices
+        }
+        return {
+            id_: max(0.0, seconds(now_ns - reading.at_ns))
+            for id_, reading in last.items()
+            if reading is not None
+        }
 
     def fault(self, source: str, error: BaseException) -> None:
         """Counts a fault, and logs the first of its kind."""

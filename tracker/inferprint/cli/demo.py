@@ -21,23 +21,30 @@ def add_parser(subparsers: Subparsers) -> None:
     )
     parser.add_argument(
         "--seconds",
-        type=_between(float, 0, DAY_S),
+        type=between(float, 0, DAY_S),
         default=20.0,
         metavar="N",
         help="how long (default: 20)",
     )
     parser.add_argument(
         "--clients",
-        type=_between(int, 1, 1000),
+        type=between(int, 1, 1000),
         default=4,
         metavar="C",
         help="how many at once (default: 4)",
     )
     parser.add_argument(
         "--metrics-port",
-        type=_between(int, 0, 65_535),
+        type=between(int, 0, 65_535),
         metavar="P",
         help="port of the Prometheus metrics, 0 for any free one (default: 9464 if it is free)",
+    )
+    parser.add_argument(
+        "--hold",
+        type=_between(float, 0, DAY_S),
+        default=0.0,
+        metavar="N",
+        help="serve the metrics for N s more after the balance (default: 0)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
 
@@ -49,23 +56,37 @@ def run(args: argparse.Namespace) -> int:
         MissingExtra: numpy is not installed.
         ConfigError: the metrics port that was asked for cannot be listened on.
     """
-    # BLAS reads this when numpy is loaded. Its threads wait for each other by spinning: on
-    # products this small, on a busy machine, several took three times as long as one.
-    os.putenv("OPENBLAS_NUM_THREADS", BLAS_THREADS)
+    load("inferprint demo")
+    from inferprint.demo.show import show
+
     try:
-        from inferprint.demo.show import show
-    except ModuleNotFoundError as error:
-        if error.name != "numpy":
-            raise
-        raise MissingExtra("inferprint demo", "demo") from None
-    try:
-        show(args.seconds, args.clients, args.metrics_port, as_json=args.json)
+        show(args.seconds, args.clients, args.metrics_port, as_json=args.json, hold_s=args.hold)
     except KeyboardInterrupt:
         return FAILED
     return OK
 
 
-def _between(convert: type[int] | type[float], low: int, high: int) -> Callable[[str], float]:
+def load(what: str) -> None:
+    """Loads what the demo computes with.
+
+    Args:
+        what: the command that wants it.
+
+    Raises:
+        MissingExtra: numpy is not installed.
+    """
+    # BLAS reads this when numpy is loaded. Its threads wait for each other by spinning: on
+    # products this small, on a busy machine, several took three times as long as one.
+    os.putenv("OPENBLAS_NUM_THREADS", BLAS_THREADS)
+    try:
+        import numpy  # noqa: F401
+    except ModuleNotFoundError:
+        raise MissingExtra(what, "demo") from None
+
+
+def between(convert: type[int] | type[float], low: int, high: int) -> Callable[[str], float]:
+    """A parser of an option's number, for argparse."""
+
     def parse(text: str) -> float:
         try:
             value = convert(text)

@@ -56,7 +56,10 @@ async def _ask(
 ) -> None:
     patience = asyncio.timeout(None)
     try:
-        async with patience, tracker.request(model=MODEL_NAME) as request:
+        asked = tracker.request(
+            model=MODEL_NAME, input_tokens=len(prompt), output_tokens=output_tokens
+        )
+        async with patience, asked as request:
             request.add_tokens(input=len(prompt))
             async with aclosing(engine.stream(prompt, output_tokens)) as answer:
                 seen = 0

@@ -18,16 +18,19 @@ from inferprint.demo.engine import Engine
 from inferprint.demo.model import Model, Shape
 from inferprint.demo.screen import JsonLines, Start, Text
 
-__all__ = ["show"]
+__all__ = ["MOST_SLOTS", "QUIET_S", "show", "warm"]
 
 QUIET_S = 1.5
 """How long the machine is watched before the first request: that is how idle power is known."""
 
 MOST_SLOTS = 8
+"""Answers that are computed at the same time; further clients wait for their turn."""
 FLUSH_S = 5.0
 
 
-def show(seconds: float, clients: int, metrics_port: int | None, *, as_json: bool) -> None:
+def show(
+    seconds: float, clients: int, metrics_port: int | None, *, as_json: bool, hold_s: float = 0.0
+) -> None:
     """Serves the model under load, printing receipts as they settle and the balance at the end.
 
     Args:
@@ -36,6 +39,7 @@ def show(seconds: float, clients: int, metrics_port: int | None, *, as_json: boo
         metrics_port: port of the metrics; 0: any free one; None: the configured one where it
             is free, else any.
         as_json: prints JSON objects, one a line.
+        hold_s: for how long the metrics are served after the balance, which they then equal.
 
     Raises:
         ConfigError: ``metrics_port`` cannot be listened on.
@@ -45,7 +49,7 @@ def show(seconds: float, clients: int, metrics_port: int | None, *, as_json: boo
     port = _free_port(config) if metrics_port is None else metrics_port
     config = Config(prometheus_port=port)
     arrays = best_arrays()
-    model = _warm(arrays, min(clients, MOST_SLOTS))
+    model = warm(arrays, min(clients, MOST_SLOTS))
     metrics = _prometheus(config)
     tracker = Tracker(config, exporters=[metrics, screen])
     with tracker, Engine(model) as engine:
@@ -63,10 +67,21 @@ def show(seconds: float, clients: int, metrics_port: int | None, *, as_json: boo
             time.sleep(QUIET_S)
             asyncio.run(serve(tracker, engine, clients, seconds))
         tracker.flush(timeout=FLUSH_S)
-        screen.end(tracker.balance())
+        port = metrics.port
+    # Once it has stopped, what it says does not change any more.
+    screen.end(tracker.balance())
+    if hold_s:
+        _hold(metrics, port, config.prometheus_host, hold_s)
 
 
-def _warm(arrays: Arrays, slots: int) -> Model:
+def _hold(metrics: Any, port: int, host: str, seconds: float) -> None:
+    server = metrics.start_http_server(port, host)
+    with suppress(KeyboardInterrupt):
+        time.sleep(seconds)
+    server.close()
+
+
+def warm(arrays: Arrays, slots: int) -> Model:
     """A model that has run once, so that what loading costs is not taken for idling."""
     model = Model(arrays, Shape(), slots)
     zero = numpy.zeros(1, numpy.int64)

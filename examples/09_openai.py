@@ -1,6 +1,6 @@
 """A receipt for every call of an openai client, of a server that it starts here.
 
-Run it: python examples/07_openai.py (needs: pip install 'inferprint[openai]')
+Run it: python examples/09_openai.py (needs: pip install 'inferprint[openai]')
 """
 
 from __future__ import annotations

@@ -1,6 +1,6 @@
 """A receipt for every generation of a transformers model, of random weights here.
 
-Run it: python examples/06_transformers.py (needs: pip install torch transformers)
+Run it: python examples/08_transformers.py (needs: pip install torch transformers)
 """
 
 from __future__ import annotations

@@ -1,0 +1,1 @@
+"""The forms that a report can be printed in, one file each."""

@@ -1,0 +1,1 @@
+"""``inferprint top``: devices, models, requests and the balance, live in the terminal."""
