@@ -15,6 +15,7 @@ request of the batch is one, from its submission to its last token.
 from __future__ import annotations
 
 import functools
+import importlib
 from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -137,10 +138,10 @@ class _Run:
         found = dict(kwargs)
 
         def add() -> None:
-            from transformers import StoppingCriteriaList
-
-            theirs = kwargs.get("stopping_criteria") or ()
-            found["stopping_criteria"] = StoppingCriteriaList([*theirs, self.step])
+            listed = importlib.import_module("transformers").StoppingCriteriaList
+            found["stopping_criteria"] = listed(
+                [*(kwargs.get("stopping_criteria") or ()), self.step]
+            )
 
         self._call.guard(add)
         return found
@@ -149,7 +150,7 @@ class _Run:
         """A step has ended; never a reason to stop."""
         rows, length = input_ids.shape
         if self._never is None or self._never.shape[0] != rows:
-            self._never = input_ids.new_zeros(rows, dtype=_bool())
+            self._never = input_ids.new_zeros(rows, dtype=importlib.import_module("torch").bool)
         self._progress(rows, length)
         return self._never
 
@@ -193,18 +194,11 @@ class _Run:
         return [int(one) for one in end] if isinstance(end, list | tuple) else [int(end)]
 
 
-def _bool() -> Any:
-    import torch
-
-    return torch.bool
-
-
 def _until_end(new: Any, ends: Sequence[int]) -> int:
     """Tokens up to the first that ends a row, that one included."""
     if not ends or new.shape[1] == 0:
         return int(new.numel())
-    import torch
-
+    torch = importlib.import_module("torch")
     ended = torch.isin(new, torch.tensor(ends, device=new.device))
     # Of the tokens before which none has ended the row, the ending one is the last.
     before = ended.cumsum(dim=1) - ended.long()
