@@ -18,7 +18,7 @@ from inferprint import flags
 from inferprint.impacts import Carbon, Cost, Water
 from inferprint.ranges import Range
 from inferprint.receipt import Receipt
-from inferprint.records import Energy, Provenance, Tokens
+from inferprint.records import WEAKEST_FIRST, Energy, Provenance, Tokens
 from inferprint.tokens import read_tokens
 from inferprint.units import JOULES_PER_KWH
 
@@ -82,8 +82,9 @@ def _mapping(value: object) -> Mapping[str, Any]:
             value = json.loads(value)
         except (ValueError, RecursionError):
             return {}
-    if not isinstance(value, Mapping) and hasattr(value, "model_dump"):
-        value = value.model_dump()
+    dump = getattr(value, "model_dump", None)  # pydantic's, as in the openai client's replies
+    if not isinstance(value, Mapping) and callable(dump):
+        value = dump()
     return value if isinstance(value, Mapping) else {}
 
 
@@ -214,5 +215,7 @@ def _ends(told: object) -> Range | None:
 
 
 def _provenance(told: object) -> Provenance:
-    known: tuple[Provenance, ...] = ("measured", "prorated", "modelled")
-    return next((one for one in known if one == told), "unknown")
+    for known in WEAKEST_FIRST:
+        if known == told:
+            return known
+    return "unknown"
