@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
@@ -18,7 +18,7 @@ from inferprint import flags
 from inferprint.impacts import Carbon, Cost, Water
 from inferprint.ranges import Range
 from inferprint.receipt import Receipt
-from inferprint.records import Energy, Provenance, Tokens
+from inferprint.records import WEAKEST_FIRST, Energy, Provenance, Tokens
 from inferprint.tokens import read_tokens
 from inferprint.units import JOULES_PER_KWH
 
@@ -82,8 +82,9 @@ def _mapping(value: object) -> Mapping[str, Any]:
             value = json.loads(value)
         except (ValueError, RecursionError):
             return {}
-    if not isinstance(value, Mapping) and hasattr(value, "model_dump"):
-        value = value.model_dump()
+    dump: Callable[[], object] | None = getattr(value, "model_dump", None)
+    if not isinstance(value, Mapping) and dump is not None:
+        value = dump()
     return value if isinstance(value, Mapping) else {}
 
 
@@ -214,5 +215,5 @@ def _ends(told: object) -> Range | None:
 
 
 def _provenance(told: object) -> Provenance:
-    known: tuple[Provenance, ...] = ("measured", "prorated", "modelled")
-    return next((one for one in known if one == told), "unknown")
+    known: dict[str, Provenance] = {name: name for name in WEAKEST_FIRST}
+    return known.get(str(told), "unknown")
