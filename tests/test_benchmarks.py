@@ -14,7 +14,7 @@ import pytest
 
 from benchmark_runs import documented, report_of, require_compiler
 from prometheus_server import INSTALL
-from support import REPO, require_program, run_python
+from support import REPO, require_module, require_program, run_python
 
 ATTEMPTS = 3
 MOST_OVER_BARE_LOOP = 8
@@ -33,7 +33,7 @@ def test_every_benchmark_is_tested() -> None:
     """A benchmark that is added without a test fails here."""
     names = {path.stem for path in (REPO / "benchmarks").glob("[!_]*.py")}
     light = {"imports", "memory", "overhead", "overlap", "proxy", "sampler", "window"}
-    assert names == light | {"dashboards", "report"}
+    assert names == light | {"dashboards", "report", "serving"}
 
 
 @pytest.mark.timeout(300)
@@ -160,6 +160,21 @@ def test_a_report_is_a_table_for_people(report: dict[str, Any], table: str) -> N
     """Figures one below the other; groups of figures one below the other, in columns."""
     script = f"from benchmarks._report import table; print(table({report!r}))"
     assert run_python("-c", script).stdout == table
+
+
+@pytest.mark.real
+@pytest.mark.timeout(400)
+def test_a_server_is_as_fast_with_tracking() -> None:
+    """A quick run says all that its page says; how much is lost only a full run can tell, so
+    here it is held that no large part of the CPU's time goes to tracking.
+    """
+    require_module("transformers", "pip install 'inferprint[large]'")
+
+    def check(report: dict[str, Any]) -> None:
+        assert set(report) == documented("serving")
+        assert report["cpu_tracked_over_untracked"] <= 1.2, report
+
+    holds("serving", check)
 
 
 def test_a_report_is_quick() -> None:

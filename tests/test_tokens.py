@@ -101,6 +101,43 @@ REPLIES: dict[str, tuple[dict[str, Any], Tokens]] = {
         {"content": "x", "timings": {"prompt_n": 4, "predicted_n": 7}},
         Tokens(4, None, 7),
     ),
+    "sglang": (
+        {
+            "text": "x",
+            "meta_info": {
+                "id": "a",
+                "finish_reason": {"type": "length", "length": 7},
+                "prompt_tokens": 20,
+                "completion_tokens": 7,
+                "cached_tokens": 16,
+                "e2e_latency": 0.2,
+            },
+        },
+        Tokens(20, 16, 7),
+    ),
+    "deepseek": (
+        {
+            "usage": {
+                "prompt_tokens": 20,
+                "completion_tokens": 7,
+                "prompt_cache_hit_tokens": 16,
+                "prompt_cache_miss_tokens": 4,
+            }
+        },
+        Tokens(20, 16, 7),
+    ),
+    "langchain": (
+        {
+            "content": "x",
+            "usage_metadata": {
+                "input_tokens": 20,
+                "output_tokens": 7,
+                "total_tokens": 27,
+                "input_token_details": {"cache_read": 16},
+            },
+        },
+        Tokens(20, 16, 7),
+    ),
     "our own": ({"input": 20, "cached_input": 16, "output": 7}, Tokens(20, 16, 7)),
 }
 

@@ -10,6 +10,9 @@ Understood are mappings and objects of these kinds, and whatever holds one as ``
   ``cache_read_input_tokens`` and ``cache_creation_input_tokens``
 - Ollama: ``prompt_eval_count``, ``eval_count``
 - llama.cpp: ``timings`` with ``prompt_n``, ``cache_n``, ``predicted_n``
+- SGLang: ``meta_info`` with ``prompt_tokens``, ``cached_tokens``, ``completion_tokens``; DeepSeek:
+  ``prompt_cache_hit_tokens`` in a usage like OpenAI's
+- LangChain: ``usage_metadata`` with ``input_tokens``, ``input_token_details.cache_read``
 - transformers' ``generate(..., return_dict_in_generate=True)`` with scores or logits:
   as many output tokens as steps
 - a whole number: output tokens; a pair of whole numbers: input and output tokens
@@ -28,30 +31,39 @@ from inferprint.records import Tokens
 class Kind(NamedTuple):
     """The fields that hold the counts.
 
-    ``left_out`` are those that the input count leaves out and that belong to it; such a kind
-    is recognised by them.
+    Of the fields for what was cached, the first that is there is read. ``left_out`` are those that
+    the input count leaves out and that belong to it; such a kind is recognised by them.
     """
 
     input: str
-    cached_input: str
+    cached_input: tuple[str, ...]
     output: str
     left_out: tuple[str, ...] = ()
 
 
 KINDS = (
-    Kind("prompt_tokens", "prompt_tokens_details.cached_tokens", "completion_tokens"),
+    Kind(
+        "prompt_tokens",
+        ("prompt_tokens_details.cached_tokens", "cached_tokens", "prompt_cache_hit_tokens"),
+        "completion_tokens",
+    ),
     Kind(
         "input_tokens",
-        "cache_read_input_tokens",
+        ("cache_read_input_tokens",),
         "output_tokens",
         left_out=("cache_read_input_tokens", "cache_creation_input_tokens"),
     ),
-    Kind("input_tokens", "input_tokens_details.cached_tokens", "output_tokens"),
-    Kind("prompt_eval_count", "", "eval_count"),
-    Kind("prompt_n", "cache_n", "predicted_n", left_out=("cache_n",)),
-    Kind("prompt_n", "", "predicted_n"),
-    Kind("input", "cached_input", "output"),
+    Kind(
+        "input_tokens",
+        ("input_tokens_details.cached_tokens", "input_token_details.cache_read"),
+        "output_tokens",
+    ),
+    Kind("prompt_eval_count", (), "eval_count"),
+    Kind("prompt_n", ("cache_n",), "predicted_n", left_out=("cache_n",)),
+    Kind("prompt_n", (), "predicted_n"),
+    Kind("input", ("cached_input",), "output"),
 )
+HOLDERS = ("usage", "timings", "meta_info", "usage_metadata")
 # Fields that are empty in the pieces of a stream whose counts come in its last piece.
 COME_LATER = ("usage", "eval_count")
 
@@ -112,7 +124,7 @@ def read_tokens(result: object) -> Tokens | None:
     if isinstance(result, tuple) and len(result) == 2 and not hasattr(result, "_fields"):
         return Tokens(checked("input", result[0]), None, checked("output", result[1]))
     # The result itself comes last: OpenAI's responses have an ``output`` that is no count.
-    for holder in (_get(result, "usage"), _get(result, "timings"), result):
+    for holder in (*(_get(result, name) for name in HOLDERS), result):
         found = _from_fields(holder) if holder is not None else None
         if found is not None:
             return found
@@ -147,15 +159,24 @@ def _from_fields(holder: object) -> Tokens | None:
         left_out = [_get(holder, name) for name in kind.left_out]
         if kind.left_out and not any(count is not None for count in left_out):
             continue
-        cached = _get(holder, kind.cached_input) if kind.cached_input else None
+        cached = next(
+            (
+                (name, count)
+                for name in kind.cached_input
+                if (count := _get(holder, name)) is not None
+            ),
+            ("", None),
+        )
         return _tokens(kind, (prompt, cached, output), left_out)
     return None
 
 
-def _tokens(kind: Kind, counts: Sequence[object], left_out: Sequence[object]) -> Tokens:
+def _tokens(
+    kind: Kind, counts: tuple[object, tuple[str, object], object], left_out: Sequence[object]
+) -> Tokens:
+    named = ((kind.input, counts[0]), counts[1], (kind.output, counts[2]))
     prompt, cached, output = (
-        None if count is None else checked(name, count)
-        for name, count in zip(kind[:3], counts, strict=True)
+        None if count is None else checked(name, count) for name, count in named
     )
     if prompt is not None:
         names = zip(kind.left_out, left_out, strict=True)
