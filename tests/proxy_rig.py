@@ -140,12 +140,19 @@ class Rig:
         tracker: its tracker.
         kept: the receipts that have settled.
         client: asks it.
+        source: the device that it reads.
     """
 
     def __init__(
-        self, url: str, tracker: Tracker, kept: Kept, client: aiohttp.ClientSession
+        self,
+        url: str,
+        tracker: Tracker,
+        kept: Kept,
+        client: aiohttp.ClientSession,
+        source: FakeSource,
     ) -> None:
         self.url, self.tracker, self.client, self._kept = url, tracker, client, kept
+        self.source = source
 
     async def post(
         self, body: bytes = ASK, path: str = CHAT, **headers: str
@@ -218,7 +225,7 @@ async def proxied(
             serving(proxy) as url,
             aiohttp.ClientSession(auto_decompress=False) as client,
         ):
-            yield Rig(url, tracker, kept, client)
+            yield Rig(url, tracker, kept, client, source)
 
 
 @asynccontextmanager

@@ -7,6 +7,7 @@ import gzip
 import io
 import json
 import math
+import threading
 from typing import Any
 
 import openai
@@ -500,6 +501,37 @@ async def test_a_budget_is_held_before_the_run() -> None:
         )
         assert reply.status == 200
         assert not [name for name in upstream.asked_with if name.startswith(b"x-inferprint")]
+
+
+async def test_a_stream_over_its_budget_is_cut_short() -> None:
+    """The client is told so as an error and an end, and the upstream sees it go."""
+    upstream = Upstream()
+    upstream.headers, upstream.parts, upstream.endless = EVENTS, [], lambda n: STREAM[0]
+    async with behind(upstream) as rig:
+        _, body = await rig.post(ASK_STREAM, x_inferprint_budget_joules="20")
+        assert body.startswith(STREAM[0])
+        error, done = body.rsplit(b"data: ", 2)[1:]
+        assert json.loads(error)["error"]["code"] == "budget_exceeded"
+        assert b"data: " + done == DONE
+        await wait_for(lambda: upstream.left)
+        receipt = await rig.receipt()
+        assert receipt.outcome == "cancelled"
+        assert "over_budget" in receipt.flags
+
+
+async def test_a_source_that_hangs_holds_no_reply_up() -> None:
+    """A device that does not answer delays the receipt, and not the reply."""
+    upstream = Upstream()
+    upstream.parts = [REPLY]
+    async with behind(upstream) as rig:
+        hangs = threading.Event()
+        rig.source.read = lambda: hangs.wait(2.0) and []  # type: ignore[method-assign]
+        await asyncio.sleep(0.3)
+        async with asyncio.timeout(1.5):
+            assert (await rig.post())[0].status == 200
+        assert not hangs.is_set()
+        hangs.set()
+        del rig.source.read
 
 
 async def test_a_quote_alone_runs_nothing() -> None:

@@ -27,6 +27,7 @@ STOP_S = 5
 """Seconds for which a stop waits for the requests that are running."""
 
 BACKLOG = 2048
+MOST_PORT = 65_535
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -35,10 +36,12 @@ def listen(host: str, port: int) -> socket.socket:
     Raises:
         ConfigError: it can't.
     """
+    if not 0 <= port <= MOST_PORT:
+        raise ConfigError("port", port, f"a whole number from 0 to {MOST_PORT}")
     family = socket.AF_INET6 if ":" in host else socket.AF_INET
     try:
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
-    except (OSError, OverflowError) as error:
+    except OSError as error:
         expected = f"an address that can be listened on ({error})"
         raise ConfigError("port", f"{host}:{port}", expected, "Try --port 0.") from error
 
