@@ -12,7 +12,7 @@ import pytest
 
 from chat_server import FOOTPRINT, WORDS, ChatServer, chat_server
 from inferprint import NotSettled, Tokens, Tracker, flags
-from inferprint.integrations.openai import footprint_of, receipt_of, track_client
+from inferprint.integrations.openai import receipt_of, track_client
 from rig import Kept, live
 from support import require_module, run_python
 
@@ -242,16 +242,6 @@ async def test_a_stream_that_is_cancelled_while_it_waits(
     assert kept.receipts[0].outcome == "cancelled"
 
 
-def test_a_servers_own_footprint_is_read(client: Any) -> None:
-    """Of a reply, and of the last chunk of a stream."""
-    reply = client.chat.completions.create(model="footprint", **ASK)
-    assert footprint_of(reply) == FOOTPRINT
-    chunks = list(client.chat.completions.create(model="footprint", **USAGE, **ASK))
-    assert footprint_of(chunks[-1]) == FOOTPRINT
-    assert footprint_of(chunks[0]) is None
-    assert footprint_of(None) is None
-
-
 def test_a_stream_that_goes_on_is_not_settled(client: Any) -> None:
     """To ask for its receipt says so; it has one when it is closed."""
     stream = client.chat.completions.create(model="m", stream=True, **ASK)
@@ -268,9 +258,16 @@ def test_a_provider_is_estimated(server: ChatServer, tracker: Tracker, kept: Kep
     with openai.OpenAI(base_url=server.url, api_key="none", max_retries=0) as client:
         chats = track_client(client, tracker=tracker, provider="openai").chat.completions
         receipt = receipt_of(chats.create(model="gpt-4o", **ASK))
-        assert receipt_of(chats.create(model="footprint", **ASK)) is None
+        own = [receipt_of(chats.create(model="footprint", **ASK))]
+        list(stream := chats.create(model="footprint", **USAGE, **ASK))
+        own.append(receipt_of(stream))
         with pytest.raises(openai.BadRequestError):
             chats.create(model="fails", **ASK)
+    for told in own:
+        assert told is not None
+        assert told.energy.total_j is not None
+        assert (told.energy.total_j.mid, told.provenance) == (4.5, "measured")
+    assert FOOTPRINT["energy_joules"] == 4.5
     assert receipt is not None
     assert flags.HOSTED in receipt.flags
     assert receipt.tokens == Tokens(12, None, 3)

@@ -22,6 +22,7 @@ import weakref
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from inferprint.decode import footprint_in
 from inferprint.integrations._calls import Call, Calls, imported
 from inferprint.receipt import Receipt
 from inferprint.records import Outcome, Tokens
@@ -31,7 +32,7 @@ from inferprint.tokens import read_tokens
 if TYPE_CHECKING:
     from inferprint._runtime import Tracker
 
-__all__ = ["footprint_of", "receipt_of", "track_client"]
+__all__ = ["receipt_of", "track_client"]
 
 T = TypeVar("T")
 
@@ -71,14 +72,6 @@ def track_client(
     return client
 
 
-def footprint_of(reply: object) -> Mapping[str, Any] | None:
-    """The footprint that a server put into a reply's, or a stream's last chunk's, ``usage``; None:
-    it did not.
-    """
-    found = getattr(_usage(reply), "footprint", None)
-    return found if isinstance(found, Mapping) else None
-
-
 def receipt_of(reply: object, timeout: float = 2.0) -> Receipt | None:
     """The receipt of the call that gave a reply or a stream.
 
@@ -87,8 +80,8 @@ def receipt_of(reply: object, timeout: float = 2.0) -> Receipt | None:
         timeout: seconds to wait until it is settled.
 
     Returns:
-        The receipt; None for what no tracked client returned, and of a provider whose reply tells
-        of its own footprint, or has not ended.
+        The receipt; of a provider whose reply tells of its own footprint, what that says. None for
+        what no tracked client returned, and of a provider's stream that has not ended.
 
     Raises:
         NotSettled: it was not settled in time; a stream is not before it is read or closed.
@@ -132,7 +125,6 @@ class _Visit:
         self.receipt: Receipt | None = None
         self._door, self._model = door, model
         self._tokens = Tokens()
-        self._told = False
         self._began_s: float | None = time.monotonic()
         if door.provider is None:
             self.call = door.calls.open(model)
@@ -142,6 +134,7 @@ class _Visit:
         if self.call is not None and _is_output(item):
             self.call.first_token()
         self._read(lambda: _usage(item))
+        self._look(item)
 
     def returned(self, reply: Any) -> Any:
         """What the client returned; the same."""
@@ -153,6 +146,7 @@ class _Visit:
                 self._raw(response)
             else:
                 self._read(lambda: _usage(reply))
+                self._look(reply)
                 self.end("ok")
         except Exception as error:  # noqa: BLE001 - the user's call goes on
             self._door.calls.fault(error)
@@ -178,7 +172,6 @@ class _Visit:
         try:
             usage = find()
             found = read_tokens(usage) if usage is not None else None
-            self._told = self._told or isinstance(getattr(usage, "footprint", None), Mapping)
             self._tokens = found or self._tokens
             if self.call is not None and found is not None:
                 self.call.tell(lambda: found)
@@ -186,13 +179,23 @@ class _Visit:
             if self.call is not None and self.call.request is not None:
                 self.call.request.tokens_failed(error)
 
+    def _look(self, item: object) -> None:
+        """For a footprint of the server's own, where there is no meter of ours."""
+        holder = getattr(item, "response", None) or item
+        told = (_usage(item), getattr(holder, "energy", None), getattr(holder, "impact", None))
+        if self.call is None and any(part is not None for part in told):
+            try:
+                self.receipt = footprint_in(holder) or self.receipt
+            except Exception as error:  # noqa: BLE001 - a server may answer anything
+                self._door.calls.fault(error)
+
     def end(self, outcome: Outcome | BaseException) -> None:
         """It ended so; nothing, if it has ended before."""
         if self.call is not None:
             self.call.end(outcome)
         elif self._began_s is not None:
             latency_s, self._began_s = time.monotonic() - self._began_s, None
-            if outcome == "ok" and not self._told:
+            if outcome == "ok" and self.receipt is None:
                 self._estimate(latency_s)
 
     def _estimate(self, latency_s: float) -> None:
