@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -19,6 +20,10 @@ def clean_environment() -> None:
     """Settings of the person who runs the tests do not reach them."""
     for name in [name for name in os.environ if name.startswith("INFERPRINT_")]:
         del os.environ[name]
+    # A shell starts what it runs in the background with Ctrl-C ignored, which programs that
+    # tests start and interrupt would inherit.
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)
