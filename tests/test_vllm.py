@@ -239,7 +239,7 @@ def vllm(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
         vars(ours).pop("StatLogger", None)
 
 
-@pytest.mark.real
+@pytest.mark.huge
 @pytest.mark.timeout(300)
 @pytest.mark.filterwarnings("ignore")
 def test_the_real_classes(vllm: Any, rig: Rig) -> None:
