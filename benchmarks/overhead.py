@@ -5,13 +5,18 @@ from __future__ import annotations
 import contextvars
 import time
 from collections.abc import Callable
+from functools import partial
 from statistics import median
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Histogram
 
 from benchmarks._report import Report, main
 from benchmarks._turns import Taken, Turn, in_turns
-from inferprint import Request, Tracker
+from inferprint import Factor, Range, Request, Tracker
+from inferprint.factors import Factors
+from inferprint.footprint import footprint
+from inferprint.hardware import Hardware
 from inferprint_exporters.prometheus import PrometheusExporter
 
 IN_FLIGHT = 10_000
@@ -79,6 +84,23 @@ def small_calls(tracker: Tracker, quick: bool) -> Taken:
             "perf_counter_ns": Turn("clock()", {"clock": time.perf_counter_ns}),
         }
         return in_turns(turns, calls=50_000, rounds=5 if quick else 25)
+
+
+def small_footprint(quick: bool) -> Taken:
+    """What a receipt's joules and seconds mean, with every factor known; off the request's path."""
+    second = Range.within(1e-3, 0.2)
+    hardware = Hardware(second, second, second, second)
+    names = (
+        *("carbon_intensity", "pue", "electricity_price", "wue_site"),
+        *("water_grid", "adpe_grid", "primary_energy_grid"),
+    )
+    known: dict[str, Any] = {
+        name: Factor(name, 1.5, "", "made up", low=1.25, high=1.75) for name in names
+    }
+    factors = Factors(**known, currency="EUR", hardware=hardware)
+    call = partial(footprint, Range(90.0, 100.0, 110.0), factors, 0.3)
+    turns = {"footprint": Turn("call()", {"call": call})}
+    return in_turns(turns, calls=2_000, rounds=5 if quick else 25)
 
 
 def tight_loop(tracker: Tracker, histogram: Histogram, quick: bool) -> Taken:
@@ -153,6 +175,7 @@ def measure(quick: bool) -> Report:
         "with_10000_in_flight_over_histogram": path.ratio("crowded", "histogram"),
         "tight_loop_over_histogram": tight.ratio("tracked", "histogram"),
         "add_tokens_us": small.us("add_tokens"),
+        "footprint_us": small_footprint(quick).us("footprint"),
         "perf_counter_ns_us": small.us("perf_counter_ns"),
         **paced,
     }

@@ -49,6 +49,8 @@ def test_a_tracked_call_costs_no_more_than_a_histogram() -> None:
         assert report["with_over_histogram"] <= 1.2, report
         assert report["with_10000_in_flight_over_none"] <= 1.2, report
         assert report["add_tokens_us"] <= 5 * report["perf_counter_ns_us"], report
+        # 20 us where the clock takes 0.06.
+        assert report["footprint_us"] <= 330 * report["perf_counter_ns_us"], report
         assert report["all_in_cpu_us_per_request"] > 0, report
 
     holds("overhead", check)
