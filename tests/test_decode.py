@@ -66,11 +66,11 @@ OPENGATELLM = {"kWh": {"min": 1e-06, "max": 3e-06}, "kgCO2eq": {"min": 4e-07, "m
     [
         ({"energy": NEURALWATT}, "proportional", None, 0.5),
         ({"impact": GREENPT}, "greenpt", 5e-4, 0.156),
-        ({"usage": {**USAGE, "carbon": OPENGATELLM}}, "opengatellm", 5e-4, 0.0),
+        ({"usage": {**USAGE, "carbon": OPENGATELLM}}, "opengatellm", 5e-4, None),
     ],
 )
 def test_the_shapes_of_others_are_read(
-    reply: dict[str, Any], method: str, grams: float | None, duration_s: float
+    reply: dict[str, Any], method: str, grams: float | None, duration_s: float | None
 ) -> None:
     """All of them tell 7.2 J, each in its own unit; what they do not tell is None."""
     for form in (reply, SimpleNamespace(model_dump=lambda: reply)):
@@ -82,6 +82,8 @@ def test_the_shapes_of_others_are_read(
         assert (got.attribution_method, got.provenance) == (method, "unknown")
         assert (got.carbon and got.carbon.mid) == (grams and pytest.approx(grams))
         assert got.duration_s == duration_s
+        assert got.started_at is None
+        assert "1970" not in str(got)
 
 
 def test_a_range_that_is_told_is_kept() -> None:
@@ -100,6 +102,16 @@ def test_a_range_that_is_told_is_kept() -> None:
 def test_a_reply_without_a_footprint_has_none(reply: Any) -> None:
     """Whatever it is."""
     assert footprint_in(reply) is None
+
+
+@pytest.mark.parametrize(
+    ("created", "year"), [(1_772_366_400, 2026), (1e30, None), (-1e30, None), (None, None)]
+)
+def test_a_time_that_is_none_is_unknown(created: Any, year: int | None) -> None:
+    """Nor does one that no calendar has raise."""
+    got = footprint_in({"created": created, "energy": NEURALWATT})
+    assert got is not None
+    assert (got.started_at and got.started_at.year) == year
 
 
 @pytest.mark.parametrize("value", [True, "7", float("nan"), float("inf"), {}, None])

@@ -66,8 +66,6 @@ class Totals:
                 self._hosted_j[model,] += energy.total_j.mid
             return
         outcome = receipt.outcome or "unknown"
-        started_s = receipt.started_at.timestamp()
-        self._first_started_s.setdefault((model,), started_s)
         if energy.total_j is not None:
             total_j = energy.total_j.mid
             self._request_j[model, outcome].observe(total_j, _trace(receipt, unix_s))
@@ -75,13 +73,19 @@ class Totals:
                 self._wasted_j[model, outcome] += total_j
         for component, part in energy.by_component.items():
             self._add_component(model, component, part)
-        self._duration_s[model, outcome].observe(receipt.duration_s)
-        if receipt.time_to_first_token_s is not None:
-            self._first_token_s[model,].observe(receipt.time_to_first_token_s)
+        self._add_times(receipt, model, outcome)
         if receipt.quote_error_ratio is not None:
             self._quote_error[model,].observe(receipt.quote_error_ratio)
         self._add_tokens(model, receipt.tokens)
         self._add_footprint(model, receipt)
+
+    def _add_times(self, receipt: Receipt, model: str, outcome: str) -> None:
+        if receipt.started_at is not None:
+            self._first_started_s.setdefault((model,), receipt.started_at.timestamp())
+        if receipt.duration_s is not None:
+            self._duration_s[model, outcome].observe(receipt.duration_s)
+        if receipt.time_to_first_token_s is not None:
+            self._first_token_s[model,].observe(receipt.time_to_first_token_s)
 
     def _add_component(self, model: str, component: str, part: ComponentEnergy) -> None:
         phases = self._energy_j[model, component]

@@ -170,6 +170,8 @@ class OtelExporter:
 
     def _trace(self, receipt: Receipt) -> None:
         assert self._tracer is not None
+        if receipt.started_at is None or receipt.duration_s is None:
+            return  # a span has a beginning and an end
         start_ns = round(receipt.started_at.timestamp() * NS_PER_S)
         span = self._tracer.start_span(
             f"{names.SPAN} {receipt.model}".strip(),

@@ -160,14 +160,13 @@ def _receipt(
     provenance: Provenance = "unknown",
     said: frozenset[str] = frozenset({flags.HOSTED}),
 ) -> Receipt:
-    created = _number(reply.get("created"))
     return Receipt(
         request_id=request_id or str(reply.get("id") or ""),
         model=str(reply.get("model") or ""),
         labels={},
         outcome="ok",
-        started_at=datetime.fromtimestamp(created or 0.0, UTC),
-        duration_s=duration_s or 0.0,
+        started_at=_time(reply.get("created")),
+        duration_s=duration_s,
         time_to_first_token_s=None,
         tokens=_tokens(reply),
         energy=Energy(active, idle, None, None, total, {}),
@@ -179,6 +178,14 @@ def _receipt(
         cost=cost,
         flags=said,
     )
+
+
+def _time(told: object) -> datetime | None:
+    unix_s = _number(told)
+    try:
+        return None if unix_s is None else datetime.fromtimestamp(unix_s, UTC)
+    except (OverflowError, OSError, ValueError):  # a time that no calendar has
+        return None
 
 
 def _tokens(reply: Mapping[str, Any]) -> Tokens:

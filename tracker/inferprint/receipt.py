@@ -44,8 +44,9 @@ class Receipt:
         model: the model's name as given.
         labels: the labels as given.
         outcome: ``ok``, ``error`` or ``cancelled``; None while it runs.
-        started_at: wall time of the start, for people; durations never use it.
-        duration_s: seconds on the monotonic clock.
+        started_at: wall time of the start, for people; durations never use it. None: not told,
+            as in a reply of another's server.
+        duration_s: seconds on the monotonic clock; None: not told, likewise.
         time_to_first_token_s: seconds to the first output token; None where none was told.
         tokens: as told.
         energy: itemised joules.
@@ -74,8 +75,8 @@ class Receipt:
     model: str
     labels: Mapping[str, str]
     outcome: Outcome | None
-    started_at: datetime
-    duration_s: float
+    started_at: datetime | None
+    duration_s: float | None
     time_to_first_token_s: float | None
     tokens: Tokens
     energy: Energy

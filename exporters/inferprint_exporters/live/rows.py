@@ -24,12 +24,13 @@ def row_of(receipt: Receipt, number: int) -> dict[str, Any]:
         number: its place among all that the server has had, from 1.
     """
     energy, cost, tokens = receipt.energy, receipt.cost, receipt.tokens
+    assert receipt.started_at is not None, "a tracker's receipts have their time"
     return {
         "n": number,
         "id": receipt.request_id,
         "model": shortened(receipt.model),
         "outcome": receipt.outcome,
-        "at": receipt.started_at.timestamp() + receipt.duration_s,
+        "at": receipt.started_at.timestamp() + (receipt.duration_s or 0.0),
         "s": rounded(receipt.duration_s),
         "input": tokens.input,
         "output": tokens.output,

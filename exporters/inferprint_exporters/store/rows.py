@@ -99,6 +99,7 @@ def _labels(labels: Mapping[str, str]) -> dict[str, Any]:
 
 
 def _time(receipt: Receipt) -> dict[str, Any]:
+    assert receipt.started_at is not None, "a tracker's receipts have their time"
     started_s = receipt.started_at.timestamp()
     day, of_day = divmod(started_s, SECONDS_PER_DAY)
     return {
@@ -119,7 +120,7 @@ def _concurrency(receipt: Receipt) -> int | None:
     reserved is how many there were. Where it waited for requests inside it, that is not known.
     """
     reserved_s = receipt.reserved_s
-    if not reserved_s or receipt.children or receipt.duration_s <= 0:
+    if not reserved_s or receipt.children or not receipt.duration_s:
         return None
     # A shade less: the sum of a lone request's shares is its duration but for rounding.
     sharers = receipt.duration_s / reserved_s * (1 - 1e-6)

@@ -108,7 +108,7 @@ class RequestRow:
 
     request_id: str
     model: str
-    duration_s: float
+    duration_s: float | None
     output_tokens: int | None
     energy_j: Range | None
     carbon_g: Carbon | None
