@@ -23,7 +23,7 @@ from benchmarks._remote_write import Labels, write
 from benchmarks._report import Report, main
 from benchmarks._rig import REPO, from_tests
 from inferprint_exporters.grafana.every import DASHBOARDS
-from inferprint_exporters.grafana.panels import POINTS, STEP_S, Dashboard, Panel, Query
+from inferprint_exporters.grafana.panels import STEP_S, Dashboard, Panel, Query
 
 SCRAPE_S, RULE_S, HOUR_S = 15, 60, 3600
 RULES = REPO / "exporters" / "inferprint_exporters" / "grafana" / "rules"
@@ -200,7 +200,7 @@ def _cpu_s() -> float:
 
 def _taken_ms(server: Any, panel: Panel, query: Query, until_s: int, hours: int) -> float:
     range_s = {"1h": HOUR_S, "now/d": min(hours, 24) * HOUR_S}.get(panel.time_from, hours * HOUR_S)
-    step_s = max(STEP_S, range_s // POINTS)
+    step_s = max(STEP_S, range_s // panel.points)
     expr = _asked(query.expr, range_s, step_s)
     call: dict[str, Any] = {"query": expr, "time": until_s}
     if not panel.instant:

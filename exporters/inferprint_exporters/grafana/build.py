@@ -8,7 +8,6 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 from inferprint_exporters.grafana.panels import (
-    POINTS,
     STEP_S,
     Dashboard,
     Panel,
@@ -154,7 +153,7 @@ def _panel(panel: Panel) -> Builder[model.Panel]:
     if panel.most is not None:
         shown.min(0).max(panel.most)
     if not panel.instant:
-        shown.interval(f"{STEP_S}s").max_data_points(POINTS)
+        shown.interval(f"{STEP_S}s").max_data_points(panel.points)
     if panel.time_from:
         shown.time_from(panel.time_from)
     for letter, query in zip("ABCDEFGH", panel.queries, strict=False):

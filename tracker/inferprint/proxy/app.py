@@ -12,6 +12,7 @@ from inferprint.proxy.inbox import Gone, Inbox, Receive, Scope, Send
 from inferprint.proxy.labels import Labels
 from inferprint.proxy.options import Options
 from inferprint.proxy.parts import Parts, pass_through
+from inferprint.proxy.turns import Turns
 from inferprint.proxy.upstream import Upstream, base_of
 
 __all__ = ["Proxy"]
@@ -34,6 +35,7 @@ class Proxy:
     def __init__(self, options: Options, tracker: Tracker) -> None:
         self._options = options
         self._tracker = tracker
+        self._turns = Turns()
         self._upstream = Upstream(base_of(options.upstream))
         most_values = tracker.config.max_label_values
         self._labels = Labels(options.labels, options.hashed_labels, most_values)
@@ -43,7 +45,7 @@ class Proxy:
         if scope["type"] != "http":
             return await _refuse(scope, send)
         inbox = Inbox(receive, self._options.most_body_bytes, _declared(scope))
-        parts = Parts(scope, inbox, send, self._upstream, self._options)
+        parts = Parts(scope, inbox, send, self._upstream, self._options, self._turns)
         try:
             if scope["method"] == "POST" and scope["path"].rstrip("/").endswith(MEASURED):
                 await Exchange(parts, self._tracker, self._labels).run()

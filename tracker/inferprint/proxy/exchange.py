@@ -63,6 +63,7 @@ class Exchange:
         try:
             wishes = wishes_of(names)
             body, whole = await parts.inbox.start(MOST_BUFFERED)
+            await parts.turns.mine()
             self._read(body)
             self._tracked.labels = self._labels.of(names)
             if wishes.needs_quote:

@@ -9,6 +9,7 @@ from inferprint.proxy import replies
 from inferprint.proxy.headers import Headers, back, onward, without
 from inferprint.proxy.inbox import Gone, Inbox, Scope, Send, TooLarge
 from inferprint.proxy.options import Options
+from inferprint.proxy.turns import Turns
 from inferprint.proxy.upstream import Broken, NotReached, Reply, Upstream
 
 __all__ = ["MOST_BUFFERED", "Parts", "pass_through"]
@@ -19,13 +20,14 @@ larger goes by in pieces."""
 
 
 class Parts(NamedTuple):
-    """The ends of an exchange, and what is set of it."""
+    """The ends of an exchange, what is set of it, and whose turn it is."""
 
     scope: Scope
     inbox: Inbox
     send: Send
     upstream: Upstream
     options: Options
+    turns: Turns
 
     @property
     def headers(self) -> Headers:

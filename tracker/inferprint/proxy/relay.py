@@ -79,6 +79,7 @@ class Relay:
             await self._parts.start(reply.status, self._headers)
             await self._parts.part(error.body)
             return self._tracked.end("error")
+        await self._parts.turns.mine()
         if whole:
             await self._whole(reply, body, coding)
         elif coding in (b"", b"identity") and reply.status < 400:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import signal
 import socket
 import sys
@@ -63,11 +64,16 @@ def serve(
     proxy = Proxy(options, tracker)
     switched_s = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_S)
+    # What is loaded by now stays: looked through for garbage, it would hold up every request
+    # that runs, for 40 to 70 ms each time.
+    gc.collect()
+    gc.freeze()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(_serve(proxy, sock, ready))
     finally:
         sys.setswitchinterval(switched_s)
+        gc.unfreeze()
         sock.close()
 
 

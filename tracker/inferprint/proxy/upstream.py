@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from functools import lru_cache
 from types import TracebackType
 
 import aiohttp
@@ -108,7 +109,7 @@ class Upstream:
         try:
             response = await self._session.request(
                 method,
-                URL(self._base + target.decode("ascii"), encoded=True),
+                _url(self._base, target),
                 headers=CIMultiDict(pairs),
                 data=body or None,
                 allow_redirects=False,
@@ -152,6 +153,11 @@ def _session() -> aiohttp.ClientSession:
         max_line_size=LONGEST_HEADER,
         max_field_size=LONGEST_HEADER,
     )
+
+
+@lru_cache(maxsize=256)
+def _url(base: str, target: bytes) -> URL:
+    return URL(base + target.decode("ascii"), encoded=True)
 
 
 def _text(value: bytes) -> str:
