@@ -76,10 +76,9 @@ def check_sums(url: str) -> None:
     engine.dispose()
     assert found.keys() == expected.keys()
     for cell, row in found.items():
-        figures = row[len(CELL) :]
-        assert figures == pytest.approx(
-            expected[cell][len(CELL) : len(CELL) + len(SUMS)], **CLOSE
-        ), cell
+        figures = [float(figure) for figure in row[len(CELL) :]]
+        made = [float(figure) for figure in expected[cell][len(CELL) : len(CELL) + len(SUMS)]]
+        assert figures == pytest.approx(made, **CLOSE), cell
 
 
 def test_every_figure_of_a_receipt_is_kept(tmp_path: Path) -> None:

@@ -84,6 +84,8 @@ def _is_there(url: URL, field: str, shown: str) -> None:
 
 def _engine(url: URL, writing: bool) -> Engine:
     sqlite = url.get_backend_name() == "sqlite"
+    if not sqlite:  # whichever driver a version of SQLAlchemy takes by itself
+        url = url.set(drivername="postgresql+psycopg")
     engine = create_engine(
         url, poolclass=NullPool, connect_args={"timeout": BUSY_S} if sqlite else {}
     )
