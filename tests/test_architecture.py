@@ -66,6 +66,7 @@ PURE = (
     "steps",
     "ticks",
     "timeline",
+    "tracing",
     "uncertainty",
     "weighing",
     "weights",

@@ -4,22 +4,30 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+import grpc
 import pytest
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import (
     ExportMetricsServiceRequest,
+    ExportMetricsServiceResponse,
 )
-from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import (
+    ExportTraceServiceRequest,
+    ExportTraceServiceResponse,
+)
 from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.export import InMemoryMetricReader
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.sdk.trace.sampling import ALWAYS_OFF
 
-from inferprint import Config, MissingExtra, Tokens
+from inferprint import Config, ConfigError, MissingExtra, Tokens
 from inferprint.delivery import load_exporters
+from inferprint.tracing import trace_labels
 from inferprint_exporters.otel import OtelExporter, meter_views, span_attributes
 from receipts import component, receipt
 from rig import by_hand
@@ -199,6 +207,136 @@ def test_a_collector_gets_it_by_otlp(monkeypatch: pytest.MonkeyPatch) -> None:
     assert metrics["hw.energy"].sum.is_monotonic
     (spans,) = receiver.traces[-1].resource_spans
     assert spans.scope_spans[0].spans[0].name == "inferprint.request llama"
+
+
+TRACE, SPAN = "4bf92f3577b34da6a3ce929d0e0e4736", "00f067aa0ba902b7"
+
+
+def test_a_span_joins_the_trace_that_its_request_began_in(sdk: Sdk) -> None:
+    """As a child of the span that was the current one at its start, wherever it is settled; the
+    receipt has the ids as labels, by which exemplars link to the trace.
+    """
+    tracer = TracerProvider().get_tracer("app")
+    with by_hand(watts=100.0, exporters=[sdk.exporter]) as rig:
+        with tracer.start_as_current_span("handler") as around:
+            rig.ran("llama", seconds=1.0)
+        labels = rig.one_receipt().labels
+        rig.ran("outside", seconds=1.0)
+        rig.receipts()
+    inside, outside = sdk.spans.get_finished_spans()
+    context = around.get_span_context()
+    assert inside.context.trace_id == context.trace_id
+    assert inside.parent is not None
+    assert inside.parent.span_id == context.span_id
+    assert (outside.parent, outside.context.trace_id == context.trace_id) == (None, False)
+    assert labels == {"trace_id": f"{context.trace_id:032x}", "span_id": f"{context.span_id:016x}"}
+    assert not [name for name in inside.attributes or {} if name.startswith("inferprint.label.")]
+
+
+def test_a_trace_that_is_not_recorded_is_not_joined(sdk: Sdk) -> None:
+    """Its id would lead to nothing; the span of the receipt begins a trace of its own."""
+    tracer = TracerProvider(sampler=ALWAYS_OFF).get_tracer("app")
+    with by_hand(watts=100.0, exporters=[sdk.exporter]) as rig:
+        with tracer.start_as_current_span("handler"):
+            rig.ran("llama", seconds=1.0)
+        assert rig.one_receipt().labels == {}
+    (span,) = sdk.spans.get_finished_spans()
+    assert span.parent is None
+
+
+@pytest.mark.parametrize("labels", [{"trace_id": "mine"}, {"trace_id": "0", "span_id": "0"}])
+def test_labels_of_that_name_may_be_anything(sdk: Sdk, labels: dict[str, str]) -> None:
+    """A user's own label is kept, and joins nothing."""
+    sdk.exporter.export([receipt(labels=labels)])
+    (span,) = sdk.spans.get_finished_spans()
+    assert span.parent is None
+
+
+@pytest.mark.parametrize(
+    ("header", "joins"),
+    [
+        (f"00-{TRACE}-{SPAN}-01", True),
+        (f"cc-{TRACE}-{SPAN}-03-more", True),  # of a later version
+        (f"00-{TRACE}-{SPAN}-00", False),  # not recorded
+        (f"00-{TRACE}-{SPAN}-01-more", False),
+        (f"ff-{TRACE}-{SPAN}-01", False),
+        (f"00-{'0' * 32}-{SPAN}-01", False),
+        (f"00-{TRACE}-{'0' * 16}-01", False),
+        (f"00-{TRACE.upper()}-{SPAN}-01", False),
+        ("", False),
+        ("\u00ff" * 55, False),
+    ],
+)
+def test_the_header_of_a_trace_is_read_as_its_standard_says(header: str, joins: bool) -> None:
+    """W3C Trace Context; what is not usable is no trace."""
+    expected = {"trace_id": TRACE, "span_id": SPAN} if joins else {}
+    assert trace_labels(header.encode("latin-1")) == expected
+
+
+class GrpcReceiver:
+    """A server of OTLP over gRPC that keeps what it is sent."""
+
+    def __init__(self) -> None:
+        self.metrics: list[Any] = []
+        self.traces: list[Any] = []
+        self._server = grpc.server(ThreadPoolExecutor(2))
+        package = "opentelemetry.proto.collector"
+        for name, request, reply, kept in (
+            (
+                f"{package}.metrics.v1.MetricsService",
+                ExportMetricsServiceRequest,
+                ExportMetricsServiceResponse,
+                self.metrics,
+            ),
+            (
+                f"{package}.trace.v1.TraceService",
+                ExportTraceServiceRequest,
+                ExportTraceServiceResponse,
+                self.traces,
+            ),
+        ):
+            self._server.add_generic_rpc_handlers([self._handler(name, request, reply, kept)])
+        self.url = f"http://127.0.0.1:{self._server.add_insecure_port('127.0.0.1:0')}"
+        self._server.start()
+
+    def _handler(self, name: str, request: Any, reply: Any, kept: list[Any]) -> Any:
+        def export(told: Any, _context: Any) -> Any:
+            kept.append(told)
+            return reply()
+
+        call = grpc.unary_unary_rpc_method_handler(
+            export, request.FromString, reply.SerializeToString
+        )
+        return grpc.method_handlers_generic_handler(name, {"Export": call})
+
+    def close(self) -> None:
+        self._server.stop(None).wait()
+
+
+def test_a_collector_gets_it_by_grpc(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where OpenTelemetry's own variable says so: the same metrics and spans."""
+    receiver = GrpcReceiver()
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_PROTOCOL", "grpc")
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_ENDPOINT", receiver.url)
+    try:
+        with by_hand(watts=100.0, exporters=load_exporters(Config(exporters=("otel",)))) as rig:
+            rig.ran("llama", seconds=2.0)
+            rig.receipts()
+    finally:
+        receiver.close()
+    (told,) = receiver.metrics[-1].resource_metrics
+    metrics = {one.name: one for one in told.scope_metrics[0].metrics}
+    assert metrics["hw.energy"].sum.data_points[0].as_double == pytest.approx(200.0)
+    (spans,) = receiver.traces[-1].resource_spans
+    assert spans.scope_spans[0].spans[0].name == "inferprint.request llama"
+
+
+def test_a_protocol_that_there_is_none_of_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With the variable, what it says and what it may say."""
+    monkeypatch.setenv("OTEL_EXPORTER_OTLP_TRACES_PROTOCOL", "carrier-pigeon")
+    with pytest.raises(ConfigError, match="http/protobuf, grpc") as caught:
+        load_exporters(Config(exporters=("otel",)))
+    assert caught.value.field == "OTEL_EXPORTER_OTLP_TRACES_PROTOCOL"
 
 
 def test_a_collector_that_is_away_holds_up_nothing(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -625,3 +625,14 @@ async def test_a_fault_of_the_tracker_changes_no_reply() -> None:
         assert (await rig.post())[1] == REPLY
         upstream.headers, upstream.parts = EVENTS, [*STREAM, USAGE_CHUNK, DONE]
         assert (await rig.post(ASK_STREAM))[1] == b"".join([*STREAM, DONE])
+
+
+async def test_a_traced_request_has_the_ids_of_its_trace() -> None:
+    """From the header that the client's tracing sends, which goes on to the upstream as it is."""
+    upstream = Upstream()
+    upstream.parts = [REPLY]
+    parent = f"00-{'ab' * 16}-{'cd' * 8}-01"
+    async with behind(upstream) as rig:
+        await rig.post(traceparent=parent)
+        assert (b"traceparent", parent.encode()) in upstream.asked[-1][0]["headers"]
+        assert (await rig.receipt()).labels == {"trace_id": "ab" * 16, "span_id": "cd" * 8}

@@ -14,18 +14,32 @@ from opentelemetry.sdk.metrics import MeterProvider
 from opentelemetry.sdk.metrics.view import ExplicitBucketHistogramAggregation, View
 from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
-from opentelemetry.trace import SpanKind, Status, StatusCode
+from opentelemetry.trace import (
+    INVALID_SPAN_ID,
+    NonRecordingSpan,
+    SpanContext,
+    SpanKind,
+    Status,
+    StatusCode,
+    TraceFlags,
+    get_current_span,
+    set_span_in_context,
+)
 
 from inferprint import flags
 from inferprint._version import __version__
 from inferprint.ranges import Range
 from inferprint.receipt import Receipt
 from inferprint.records import ComponentEnergy, DeviceBalance
+from inferprint.tracing import SPAN_ID, TRACE_ID
 from inferprint.units import NS_PER_S
 from inferprint_exporters import _otel_names as names
 from inferprint_exporters._histogram import DURATION_BOUNDS_S, ENERGY_BOUNDS_J
+from inferprint_exporters._otlp import otlp_exporter
 
 if TYPE_CHECKING:
+    from opentelemetry.context import Context
+
     from inferprint import Config, Tracker
 
 __all__ = ["OtelExporter", "span_attributes"]
@@ -36,7 +50,8 @@ OTHER = "other"
 
 
 class OtelExporter:
-    """Sends totals of receipts, the books of devices, and a span for every receipt.
+    """Sends totals of receipts, the books of devices, and a span for every receipt, which is a
+    child of the span that the request began in.
 
     Args:
         meters: takes the metrics; ``meter_views()`` belong to it.
@@ -64,17 +79,22 @@ class OtelExporter:
 
     @classmethod
     def from_config(cls, config: Config) -> OtelExporter:
-        """An exporter that sends by OTLP over HTTP, to where OpenTelemetry's variables say."""
-        from opentelemetry.exporter.otlp.proto.http.metric_exporter import OTLPMetricExporter
-        from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+        """An exporter that sends by OTLP over HTTP or gRPC, as OpenTelemetry's variables say.
+
+        Raises:
+            MissingExtra: it is to be gRPC, and that is not installed.
+            ConfigError: it is to be a protocol that there is none of.
+        """
         from opentelemetry.sdk.metrics.export import PeriodicExportingMetricReader
         from opentelemetry.sdk.trace.export import BatchSpanProcessor
 
+        # Both before either begins to send.
+        spans, metrics = otlp_exporter("trace"), otlp_exporter("metric")
         resource = Resource.create()
-        reader = PeriodicExportingMetricReader(OTLPMetricExporter())
+        reader = PeriodicExportingMetricReader(metrics)
         meters = MeterProvider([reader], resource, views=meter_views())
         tracers = TracerProvider(resource=resource)
-        tracers.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
+        tracers.add_span_processor(BatchSpanProcessor(spans))
         return cls(meters, tracers, owned=True, max_models=config.max_label_values)
 
     def _make(self, meter: Any) -> None:
@@ -102,8 +122,10 @@ class OtelExporter:
         )
 
     def start(self, tracker: Tracker) -> None:
-        """Reads this tracker's devices from now on."""
+        """Reads this tracker's devices from now on, and the trace that its requests begin in."""
         self._tracker = tracker
+        if self._tracer is not None:
+            tracker.context_labels = _trace_of_here
 
     def export(self, receipts: Sequence[Receipt]) -> None:
         """Adds settled receipts to the totals, and sends a span for each."""
@@ -178,6 +200,7 @@ class OtelExporter:
             kind=SpanKind.INTERNAL,
             attributes=span_attributes(receipt),
             start_time=start_ns,
+            context=_context_of(receipt.labels),
         )
         if receipt.outcome == "error":
             span.set_status(Status(StatusCode.ERROR))
@@ -237,7 +260,11 @@ def span_attributes(receipt: Receipt) -> dict[str, Any]:
         names.CURRENCY: None if receipt.cost is None else receipt.cost.currency,
         names.FLAGS: sorted(receipt.flags) or None,
         **{name: None if figure is None else figure.mid for name, figure in figures.items()},
-        **{names.LABEL + name: value for name, value in receipt.labels.items()},
+        **{
+            names.LABEL + name: value
+            for name, value in receipt.labels.items()
+            if name not in (TRACE_ID, SPAN_ID)
+        },
     }
     return {name: value for name, value in found.items() if value is not None}
 
@@ -249,3 +276,22 @@ def _labels(id_: str, device: DeviceBalance) -> dict[str, str]:
         names.HW_TYPE: names.HW_TYPES[device.component],
         names.PROVENANCE: device.provenance,
     }
+
+
+def _trace_of_here() -> Mapping[str, str]:
+    """Labels of the span that is the current one, if it is recorded."""
+    context = get_current_span().get_span_context()
+    if context.span_id == INVALID_SPAN_ID or not context.trace_flags.sampled:
+        return {}
+    return {TRACE_ID: f"{context.trace_id:032x}", SPAN_ID: f"{context.span_id:016x}"}
+
+
+def _context_of(labels: Mapping[str, str]) -> Context | None:
+    """The context of the span that these labels name; None: they name none."""
+    try:
+        trace_id, span_id = int(labels[TRACE_ID], 16), int(labels[SPAN_ID], 16)
+    except (KeyError, ValueError):  # a label of that name may be anything
+        return None
+    sampled = TraceFlags(TraceFlags.SAMPLED)
+    context = SpanContext(trace_id, span_id, is_remote=True, trace_flags=sampled)
+    return set_span_in_context(NonRecordingSpan(context)) if context.is_valid else None

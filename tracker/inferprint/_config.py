@@ -15,7 +15,7 @@ from typing import Any, Literal
 from inferprint.errors import ConfigError
 from inferprint.records import IdlePolicyName
 
-__all__ = ["Config", "cache_folder", "secret", "visible_gpus"]
+__all__ = ["Config", "cache_folder", "environment_variable", "visible_gpus"]
 
 
 def _setting(name: str, default: object, parse: Callable[[str], object]) -> Any:
@@ -156,8 +156,8 @@ def visible_gpus() -> str | None:
     return os.environ.get("CUDA_VISIBLE_DEVICES")
 
 
-def secret(variable: str) -> str | None:
-    """A token or a password, which is no setting: it is in no ``Config`` and is never shown.
+def environment_variable(variable: str) -> str | None:
+    """A token or a password, or what is another package's: no setting, in no ``Config``.
 
     Args:
         variable: the whole name of the environment variable.

@@ -119,6 +119,8 @@ class Tracker:
         self.tell: Callable[[Request], None] = self.events.append
         self.told: Callable[[Request], None] = self._engine.told.append
         self.reads_cpu = False
+        # Labels from around a request, such as its trace: an exporter that uses them sets it.
+        self.context_labels: Callable[[], Mapping[str, str]] | None = None
 
     @property
     def factors(self) -> Factors:

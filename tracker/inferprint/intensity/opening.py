@@ -97,9 +97,9 @@ _OPENERS = {
 
 
 def _secret(variable: str, mend: str) -> str:
-    from inferprint._config import secret
+    from inferprint._config import environment_variable
 
-    text = secret(variable)
+    text = environment_variable(variable)
     if text is None:
         raise ConfigError(variable, None, "set in the environment, the only place for it", mend)
     return text

@@ -7,8 +7,9 @@ import re
 import secrets
 from collections.abc import Collection, Mapping
 
-from inferprint._config import secret
+from inferprint._config import environment_variable
 from inferprint.errors import ConfigError
+from inferprint.tracing import trace_labels
 
 __all__ = ["KEY_VARIABLE", "Labels"]
 
@@ -48,13 +49,18 @@ class Labels:
         self._hashed = frozenset(hashed)
         self._most_values = most_values
         self._known: dict[str, set[str]] = {name: set() for name in headers}
-        given_key = (secret(KEY_VARIABLE) or "").encode()
+        given_key = (environment_variable(KEY_VARIABLE) or "").encode()
         self._key = hashlib.sha256(given_key).digest() if given_key else secrets.token_bytes(32)
 
     def of(self, headers: Mapping[bytes, bytes]) -> dict[str, str]:
-        """The labels of a request with these headers; those that it has none for are left out."""
+        """The labels of a request with these headers; those that it has none for are left out.
+
+        The ids of its trace are among them, if it is a part of one.
+        """
         given = {name: headers.get(header) for name, header in self._headers.items()}
-        return {name: self._capped(name, value) for name, value in given.items() if value}
+        labels = {name: self._capped(name, value) for name, value in given.items() if value}
+        parent = headers.get(b"traceparent")
+        return labels if parent is None else {**trace_labels(parent), **labels}
 
     def _capped(self, name: str, given: bytes) -> str:
         if name in self._hashed:
