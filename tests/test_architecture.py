@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import math
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -225,15 +226,17 @@ def test_importing_inferprint_starts_nothing() -> None:
 
 
 def test_importing_inferprint_is_quick() -> None:
-    """It takes at most 30 ms more than prometheus_client, which every server has anyway.
+    """It takes at most 30 ms of CPU time more than prometheus_client, which every server has
+    anyway.
 
-    The least of several runs is compared: noise only ever adds time.
+    The two in turns, and the least of several runs of each: noise only ever adds time.
     """
-    script = "import time; t=time.perf_counter(); import {}; print(time.perf_counter()-t)"
-    least = {
-        module: min(float(run_python("-c", script.format(module)).stdout) for _ in range(7))
-        for module in ("prometheus_client", "inferprint")
-    }
+    script = "import time; t=time.process_time(); import {}; print(time.process_time()-t)"
+    least = {"prometheus_client": math.inf, "inferprint": math.inf}
+    for _ in range(7):
+        for module, before_s in least.items():
+            taken_s = float(run_python("-c", script.format(module)).stdout)
+            least[module] = min(before_s, taken_s)
     assert least["inferprint"] <= least["prometheus_client"] + ALLOWED_SLOWDOWN_S, least
 
 
