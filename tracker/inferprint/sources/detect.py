@@ -92,7 +92,8 @@ class _Detector:
         from inferprint.sources import nvml
 
         longest_s = 2 * self._config.sample_interval_s
-        return nvml.detect(visible_gpus(), max_gap_s=max(2.0, longest_s))
+        locks = Path(self._config.lock_folder)
+        return nvml.detect(visible_gpus(), max_gap_s=max(2.0, longest_s), locks=locks)
 
     def rapl(self) -> Found:
         zones, findings = find_zones(Path(self._config.powercap_root), self._host)
