@@ -15,7 +15,7 @@ from typing import Any, Literal
 from inferprint.errors import ConfigError
 from inferprint.records import IdlePolicyName
 
-__all__ = ["Config", "cache_folder", "secret", "visible_gpus"]
+__all__ = ["Config", "cache_folder", "environment", "secret", "visible_gpus"]
 
 
 def _setting(name: str, default: object, parse: Callable[[str], object]) -> Any:
@@ -156,6 +156,11 @@ def visible_gpus() -> str | None:
     None: it is not set, so all of them. An empty text: none.
     """
     return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def environment() -> dict[str, str]:
+    """The environment that a command inherits."""
+    return dict(os.environ)
 
 
 def secret(variable: str) -> str | None:
