@@ -9,7 +9,7 @@ from typing import Any
 SECTIONS = {
     "Start": ("index", "start", "pictures"),
     "How it works": ("concepts", "footprint", "factors", "intensity", "figures"),
-    "Use": ("integrations", "quotes", "hosted", "top", "report", "rapl"),
+    "Use": ("integrations", "quotes", "hosted", "top", "report", "devices", "rapl"),
     "Reference": ("cli", "configuration", "metrics"),
 }
 """Pages in the order in which they are read; the others follow under ``More``."""

@@ -105,6 +105,7 @@ class Simulator:
         """Environment variables for a process that is to see these GPUs."""
         return {
             ENV: str(self.path),
+            "INFERPRINT_LOCK_FOLDER": str(self.path.parent / "locks"),
             "LD_LIBRARY_PATH": _first("LD_LIBRARY_PATH", self._library.parent),
             "PYTHONPATH": _first("PYTHONPATH", Path(__file__).parents[1]),
         }

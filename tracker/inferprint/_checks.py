@@ -48,6 +48,7 @@ _TEXTS = (
     "factors_path",
     "intensity_cache_path",
     "powercap_root",
+    "lock_folder",
     "learned_path",
     "prometheus_host",
     "live_host",

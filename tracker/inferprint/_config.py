@@ -15,7 +15,7 @@ from typing import Any, Literal
 from inferprint.errors import ConfigError
 from inferprint.records import IdlePolicyName
 
-__all__ = ["Config", "cache_folder", "environment_variable", "visible_gpus"]
+__all__ = ["Config", "cache_folder", "environment", "environment_variable", "visible_gpus"]
 
 
 def _setting(name: str, default: object, parse: Callable[[str], object]) -> Any:
@@ -88,6 +88,7 @@ class Config:
             ``DEVICE=FACTOR:ERROR``: true joules for each that the device counts, and how far
             off, relatively, that may be; without it as the device itself.
         powercap_root: where Linux keeps the RAPL counters.
+        lock_folder: where trackers of this host lock the GPUs that they read, to find each other.
         learned_path: a file that what was learned is loaded from and, at the tracker's stop,
             saved to. None: each start learns anew.
         prometheus_port: port of the Prometheus exporter, 0 to take any free one.
@@ -134,6 +135,7 @@ class Config:
     cpu_idle_w: float | None = _setting("cpu_idle_w", None, float)
     calibration: tuple[str, ...] = _setting("calibration", (), _names)
     powercap_root: str = _setting("powercap_root", "/sys/class/powercap", str)
+    lock_folder: str = _setting("lock_folder", "/tmp/inferprint", str)  # noqa: S108 - see claims
     learned_path: str | None = _setting("learned_path", None, str)
     prometheus_port: int = _setting("prometheus_port", 9464, int)
     prometheus_host: str = _setting("prometheus_host", "127.0.0.1", str)
@@ -154,6 +156,11 @@ def visible_gpus() -> str | None:
     None: it is not set, so all of them. An empty text: none.
     """
     return os.environ.get("CUDA_VISIBLE_DEVICES")
+
+
+def environment() -> dict[str, str]:
+    """The environment that a command inherits."""
+    return dict(os.environ)
 
 
 def environment_variable(variable: str) -> str | None:

@@ -11,6 +11,7 @@ MISSING_READING = "missing_reading"
 TOKENS_UNREADABLE = "tokens_unreadable"
 TOKENS_COUNTED = "tokens_counted"
 MIG_SHARED = "mig_shared"
+DEVICE_SHARED = "device_shared"
 PROVISIONAL = "provisional"
 PUE_UNKNOWN = "pue_unknown"
 PUE_UPPER = "pue_upper"
@@ -38,6 +39,10 @@ MEANING: dict[str, str] = {
         "its output tokens are the pieces that its stream came in: the server told no counts"
     ),
     MIG_SHARED: "a GPU is split by MIG and its meter counts the whole board",
+    DEVICE_SHARED: (
+        "another tracker of this host reads the same GPU, so each of the two charges its idle "
+        "energy, and active energy where the driver does not tell processes apart"
+    ),
     PROVISIONAL: "an estimate: its last windows have not closed yet",
     OVER_BUDGET: "it used more than the budget that it was given, or was expected to",
     BUDGET_UNCHECKED: (

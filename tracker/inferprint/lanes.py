@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from numbers import Integral, Real
 
 from inferprint import flags
@@ -14,7 +14,7 @@ from inferprint.sources import PowerSource
 from inferprint.steps import StepClock
 from inferprint.ticks import Ticks
 from inferprint.units import NS_PER_S
-from inferprint.windows import Window, Windower
+from inferprint.windows import NO_FLAGS, Window, Windower
 
 # A reading further ahead of the clock than any reading takes is stamped by another clock.
 AHEAD_NS = 3600 * NS_PER_S
@@ -57,6 +57,8 @@ class Lane:
         self._ids = frozenset(self._windowers)
         steps = len(self.devices) == 1 and self.devices[0].step_s is not None
         self.steps = StepClock(interval_ns, ticks) if steps else None
+        # What the source says of the windows that close now, where it has something to say.
+        self._says: Callable[[], frozenset[str]] = getattr(source, "says", _nothing)
         # Whether the present window began on a step.
         self._sharp = False
 
@@ -145,11 +147,18 @@ class Lane:
         windowers = self._windowers
         pushed = [windowers[reading.device_id].push(reading, at_ns, rough) for reading in readings]
         windows = [window for window in pushed if window is not None]
+        beside = self._says() if windows else NO_FLAGS
+        if beside:
+            windows = [window._replace(flags=window.flags | beside) for window in windows]
         for window in windows:
             if window.flags and flags.COUNTER_RESET in window.flags:
                 said = f"{window.device_id}: its counter went back or jumped"
                 self.faults.append(ReadingError(said, flags.COUNTER_RESET))
         return windows
+
+
+def _nothing() -> frozenset[str]:
+    return NO_FLAGS
 
 
 def _checked(device: Device) -> Device:

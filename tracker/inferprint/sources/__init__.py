@@ -19,6 +19,9 @@ class PowerSource(Protocol):
 
     A device whose counter advances in steps (``Device.step_s``) is read on its own
     schedule, so its source has that one device and no other.
+
+    A source may have a method ``says() -> frozenset[str]`` too: flags for receipts of the windows
+    that close with its last reading.
     """
 
     def devices(self) -> Sequence[Device]:

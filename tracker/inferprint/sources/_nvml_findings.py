@@ -7,6 +7,7 @@ from typing import Any
 
 from inferprint.sources._nvml_boards import Board, Selection
 from inferprint.sources._nvml_meters import Meter
+from inferprint.sources.claims import MEND, said_of
 from inferprint.sources.findings import Finding, FindingStatus
 
 __all__ = ["board_name", "fault", "hidden", "measured", "no_driver", "unreadable"]
@@ -74,8 +75,22 @@ def unreadable(board: Board, error: Any) -> Finding:
     return Finding("nvml", board.id, "gpu", board_name(board), "unreadable", why, fault(error)[1])
 
 
-def measured(board: Board, meter: Meter, selection: Selection, boards: Sequence[Board]) -> Finding:
-    """A board that is read, how, and what its figures do not tell."""
+def measured(
+    board: Board,
+    meter: Meter,
+    selection: Selection,
+    boards: Sequence[Board],
+    other: int | None = None,
+) -> Finding:
+    """A board that is read, how, and what its figures do not tell.
+
+    Args:
+        board: the board.
+        meter: how its energy is read.
+        selection: the boards that are visible.
+        boards: all of them.
+        other: the process whose tracker reads it already, 0 where that is not told; None: none.
+    """
     why, mend = meter.what, ""
     if board.mig is not None:
         why += "; it counts the whole board: the energy of one MIG instance can't be told apart"
@@ -85,6 +100,9 @@ def measured(board: Board, meter: Meter, selection: Selection, boards: Sequence[
             "by PCI bus, so it may be another than CUDA's"
         )
         mend = "export CUDA_DEVICE_ORDER=PCI_BUS_ID, or name GPUs by UUID: nvidia-smi -L"
+    if other is not None:
+        why += "; " + said_of(other)
+        mend = mend or MEND
     return Finding("nvml", board.id, "gpu", board_name(board), "measured", why, mend)
 
 

@@ -13,6 +13,7 @@ from inferprint._config import Config, visible_gpus
 from inferprint.errors import ConfigError, SourceUnavailable
 from inferprint.sources import PowerSource
 from inferprint.sources.cpu_model import CpuModelSource, rate
+from inferprint.sources.cpu_usage import CpuTimes, cpu_times
 from inferprint.sources.dram_model import DramModelSource
 from inferprint.sources.findings import Finding
 from inferprint.sources.host import Host, read_host
@@ -40,7 +41,9 @@ class Detection:
     findings: tuple[Finding, ...]
 
 
-def detect(config: Config, host: Host | None = None) -> Detection:
+def detect(
+    config: Config, host: Host | None = None, times: Callable[[], CpuTimes] = cpu_times
+) -> Detection:
     """Finds the sources: NVML for GPUs, RAPL or else a model for CPU packages and for DRAM.
 
     A model is used only for a component that RAPL does not measure, so that nothing is
@@ -50,6 +53,7 @@ def detect(config: Config, host: Host | None = None) -> Detection:
         config: ``sources`` names the ones to use, all of which must be there; None looks for
             all and leaves out what is not there. ``powercap_root`` is where RAPL is looked for.
         host: the machine; None: the one this runs on.
+        times: the host's CPU times, and whose part in them counts as this process's own.
 
     Raises:
         ConfigError: ``sources`` has a name that is not known.
@@ -57,7 +61,7 @@ def detect(config: Config, host: Host | None = None) -> Detection:
     """
     _check_names(config.sources)
     host = host or read_host()
-    found = _Detector(config, host)
+    found = _Detector(config, host, times)
     for name in SOURCE_NAMES:
         if config.sources is None or name in config.sources:
             found.look_for(name)
@@ -67,8 +71,9 @@ def detect(config: Config, host: Host | None = None) -> Detection:
 class _Detector:
     """Looks for one source after the other, since the models stand in for what RAPL lacks."""
 
-    def __init__(self, config: Config, host: Host) -> None:
+    def __init__(self, config: Config, host: Host, times: Callable[[], CpuTimes]) -> None:
         self._config = config
+        self._times = times
         self._host = host
         self._named = config.sources is not None
         self.sources: list[PowerSource] = []
@@ -92,14 +97,15 @@ class _Detector:
         from inferprint.sources import nvml
 
         longest_s = 2 * self._config.sample_interval_s
-        return nvml.detect(visible_gpus(), max_gap_s=max(2.0, longest_s))
+        locks = Path(self._config.lock_folder)
+        return nvml.detect(visible_gpus(), max_gap_s=max(2.0, longest_s), locks=locks)
 
     def rapl(self) -> Found:
         zones, findings = find_zones(Path(self._config.powercap_root), self._host)
-        return [RaplSource(zones)] if zones else [], findings
+        return [RaplSource(zones, self._times)] if zones else [], findings
 
     def cpu_model(self) -> Found:
-        source = CpuModelSource(self._host, rate(self._host, tdp_table()))
+        source = CpuModelSource(self._host, rate(self._host, tdp_table()), self._times)
         return [source], source.findings()
 
     def dram_model(self) -> Found:

@@ -6,15 +6,17 @@ import contextlib
 import os
 import time
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 from inferprint.errors import ReadingError
-from inferprint.flags import MIG_SHARED
+from inferprint.flags import DEVICE_SHARED, MIG_SHARED
 from inferprint.records import Device, Reading
 from inferprint.sources import _nvml_findings as findings
 from inferprint.sources._nvml_boards import Board, list_boards, select
 from inferprint.sources._nvml_meters import Meter, find_meter
 from inferprint.sources._nvml_usage import ProcessUsage
+from inferprint.sources.claims import Claim, holder
 from inferprint.sources.findings import Finding
 from inferprint.sources.gpu_idle import tabled_idle_w
 from inferprint.units import NS_PER_S
@@ -30,6 +32,8 @@ NOISE = 0.02
 
 RETRY_NS = 1 * NS_PER_S
 
+_ALONE, _SHARED = frozenset[str](), frozenset({DEVICE_SHARED})
+
 
 class NvmlSource:
     """One NVIDIA board. NVML must be initialised when it is made; it is a user of it until closed.
@@ -42,12 +46,13 @@ class NvmlSource:
         nvml: the module pynvml.
         board: the board, as detected.
         meter: how its energy is read.
+        claim: finds other trackers that read the board; None: they are not looked for.
 
     Raises:
         NVMLError: NVML can't be initialised.
     """
 
-    def __init__(self, nvml: Any, board: Board, meter: Meter) -> None:
+    def __init__(self, nvml: Any, board: Board, meter: Meter, claim: Claim | None = None) -> None:
         nvml.nvmlInit()
         self._holds_nvml = True
         self._nvml = nvml
@@ -57,6 +62,7 @@ class NvmlSource:
         self._device = _device(board, meter)
         self._pid = os.getpid()
         self._usage = ProcessUsage(nvml)
+        self._claim = claim
         self._retry_ns = 0
         self._fault = "", ""
 
@@ -83,8 +89,19 @@ class NvmlSource:
         busy_s, own_s = self._usage.at(self._handle, at_ns)
         return [Reading(self._device.id, at_ns, energy_j, "measured", busy_s, own_s)]
 
+    def says(self) -> frozenset[str]:
+        """``device_shared`` while another tracker of this host reads the board too."""
+        claim = self._claim
+        is_shared = claim is not None and claim.shared(time.monotonic_ns())
+        return _SHARED if is_shared else _ALONE
+
     def close(self) -> None:
-        """Lets go of NVML, which counts its users."""
+        """Lets go of NVML, which counts its users, and of the board."""
+        if self._claim is not None:
+            self._claim.close()
+        self._let_go()
+
+    def _let_go(self) -> None:
         self._handle = None
         # The NVML that a child inherits is its parent's to shut down.
         if self._holds_nvml and self._pid == os.getpid():
@@ -107,7 +124,7 @@ class NvmlSource:
             raise self._lose(error) from error
 
     def _forget_parent(self) -> None:
-        self.close()
+        self._let_go()
         self._pid = os.getpid()
         self._usage = ProcessUsage(self._nvml)
         self._retry_ns = 0
@@ -125,7 +142,7 @@ class NvmlSource:
         self._fault = message.strip(), kind
         self._meter.interrupt()
         self._usage.interrupt()
-        self.close()
+        self._let_go()
         return ReadingError(*self._fault)
 
 
@@ -144,7 +161,9 @@ def _device(board: Board, meter: Meter) -> Device:
     )
 
 
-def detect(visible: str | None, max_gap_s: float = 2.0) -> tuple[list[NvmlSource], list[Finding]]:
+def detect(
+    visible: str | None, max_gap_s: float = 2.0, locks: Path | None = None
+) -> tuple[list[NvmlSource], list[Finding]]:
     """The NVIDIA boards that this process may use, and what was found of each.
 
     It raises nothing for a driver or a board that is missing or broken: that is a finding.
@@ -153,6 +172,7 @@ def detect(visible: str | None, max_gap_s: float = 2.0) -> tuple[list[NvmlSource
         visible: the value of CUDA_VISIBLE_DEVICES; None: not set.
         max_gap_s: for boards without an energy counter, the longest time between readings
             over which their power is integrated; longer ones are left out.
+        locks: the folder of locks by which trackers find each other; None: they do not.
 
     Returns:
         A source for each board that can be read, to be closed by the caller, and the findings.
@@ -164,14 +184,14 @@ def detect(visible: str | None, max_gap_s: float = 2.0) -> tuple[list[NvmlSource
     except nvml.NVMLError as error:
         return [], [findings.no_driver(error)]
     try:
-        return _detect(nvml, visible, max_gap_s)
+        return _detect(nvml, visible, max_gap_s, locks)
     finally:
         with contextlib.suppress(nvml.NVMLError):
             nvml.nvmlShutdown()
 
 
 def _detect(
-    nvml: Any, visible: str | None, max_gap_s: float
+    nvml: Any, visible: str | None, max_gap_s: float, locks: Path | None
 ) -> tuple[list[NvmlSource], list[Finding]]:
     boards = list_boards(nvml)
     selection = select(visible, boards)
@@ -180,11 +200,13 @@ def _detect(
     for board in selection.boards:
         try:
             meter = _meter(nvml, board, max_gap_s)
-            sources.append(NvmlSource(nvml, board, meter))
+            claim = None if locks is None else Claim(locks, board.id)
+            sources.append(NvmlSource(nvml, board, meter, claim))
         except nvml.NVMLError as error:
             found.append(findings.unreadable(board, error))
         else:
-            found.append(findings.measured(board, meter, selection, boards))
+            other = None if locks is None else holder(locks, board.id)
+            found.append(findings.measured(board, meter, selection, boards, other))
     return sources, found
 
 

@@ -1,0 +1,82 @@
+"""CPU time of all processes that this one has started, and those have, the ended ones too."""
+
+from __future__ import annotations
+
+import os
+import resource
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+
+import psutil
+
+from inferprint.sources.cpu_usage import CpuTimes, cpu_times
+
+__all__ = ["TreeTimes"]
+
+# In /proc/PID/stat, counted from what follows the name in brackets: user and system time of the
+# process, and of those of its children that it has waited for, in clock ticks (proc(5)).
+_FIRST, _LAST = 11, 15
+
+
+class TreeTimes:
+    """The host's CPU times, with ``own_s`` those of the processes below this one.
+
+    A process that ends hands its time to whoever waits for it, and its parent is read before it, so
+    that no time is counted twice. One that ends while the tree is read can be missed until the next
+    reading; ``own_s`` then stands still. What ends unwaited for is lost, as it is to the kernel.
+
+    Args:
+        proc: where Linux shows processes.
+    """
+
+    def __init__(self, proc: Path = Path("/proc")) -> None:
+        self._proc = proc
+        self._tick_s = 1 / os.sysconf("SC_CLK_TCK")
+        self._own_s = 0.0
+
+    def __call__(self) -> CpuTimes:
+        """The times as they stand now."""
+        return replace(cpu_times(), own_s=self.own_s())
+
+    def own_s(self) -> float:
+        """CPU seconds of the processes below this one so far."""
+        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+        running_s = sum(self._cpu_s(pid) for pid in self._below(os.getpid()))
+        self._own_s = max(self._own_s, ended.ru_utime + ended.ru_stime + running_s)
+        return self._own_s
+
+    def _cpu_s(self, pid: int) -> float:
+        try:
+            text = (self._proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
+        except OSError:  # it has ended meanwhile
+            return 0.0
+        return sum(map(int, text.rpartition(")")[2].split()[_FIRST:_LAST])) * self._tick_s
+
+    def _below(self, pid: int) -> Iterator[int]:
+        """The processes below one, each after its parent was read."""
+        waiting = list(self._children(pid))
+        while waiting:
+            child = waiting.pop()
+            yield child
+            waiting += self._children(child)
+
+    def _children(self, pid: int) -> list[int]:
+        found: list[int] = []
+        try:
+            for task in os.listdir(self._proc / str(pid) / "task"):
+                found += map(
+                    int, (self._proc / str(pid) / "task" / task / "children").read_text().split()
+                )
+        except FileNotFoundError:
+            return self._listed(pid) if pid == os.getpid() else found
+        except OSError:
+            return found
+        return found
+
+    def _listed(self, pid: int) -> list[int]:
+        """All that are below, where the kernel has no lists of children (CONFIG_PROC_CHILDREN)."""
+        try:
+            return [child.pid for child in psutil.Process(pid).children(recursive=True)]
+        except psutil.Error:
+            return []
