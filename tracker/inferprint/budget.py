@@ -11,7 +11,6 @@ from typing import TYPE_CHECKING, Literal, NamedTuple, NoReturn, TypeAlias
 
 from inferprint import flags
 from inferprint.errors import BudgetExceeded, BudgetWarning, ConfigError
-from inferprint.footprint import footprint
 from inferprint.ranges import Range
 
 if TYPE_CHECKING:
@@ -270,6 +269,8 @@ class _Use(NamedTuple):
 
 def _uses(factors: Factors, quote: Quote | None) -> dict[BudgetPart, _Use]:
     """How the parts are used up; those that can't be told are left out."""
+    from inferprint.footprint import footprint  # of requests that have a budget
+
     one_j = footprint(Range.exactly(1.0), factors)
     uses: dict[BudgetPart, _Use] = {"energy_j": _Use(1.0, 0.0)}
     if one_j.carbon is not None and one_j.carbon.operational_g is not None:

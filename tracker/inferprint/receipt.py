@@ -7,7 +7,6 @@ from dataclasses import dataclass, fields, is_dataclass, replace
 from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
-from inferprint.boundaries import BoundaryName, Bounded, FourParts, bounded, four_parts
 from inferprint.impacts import (
     Carbon,
     Cost,
@@ -133,12 +132,16 @@ class Receipt:
         Raises:
             ConfigError: there is no boundary of this name.
         """
+        from inferprint.boundaries import bounded  # as for figures for people, below
+
         return bounded(self, boundary)
 
     def four_parts(self) -> FourParts:
         """Its energy in the four parts that Google publishes: accelerators, host, idle and
         overhead.
         """
+        from inferprint.boundaries import four_parts
+
         return four_parts(self.energy)
 
     def to_dict(self) -> dict[str, Any]:

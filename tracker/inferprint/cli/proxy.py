@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
+from typing import TYPE_CHECKING
 
 from inferprint.cli import OK, Subparsers
 from inferprint.errors import ConfigError, MissingExtra
+
+if TYPE_CHECKING:
+    from inferprint._runtime import Tracker
 
 PORT = 9466
 MOST_BODY_MIB = 1024
@@ -50,6 +54,13 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--no-body", action="store_true", help="the footprint in headers and comments alone"
     )
+    parser.add_argument(
+        "--pid",
+        type=int,
+        metavar="N",
+        help="the server's process, whose CPU time is its requests' "
+        "(default: the one that listens at the upstream, if it is on this machine)",
+    )
     parser.add_argument("--json", action="store_true", help="print JSON, one object a line")
 
 
@@ -67,7 +78,6 @@ def run(args: argparse.Namespace) -> int:
         if error.name is None or error.name.startswith("inferprint"):
             raise
         raise MissingExtra("inferprint proxy", "proxy") from None
-    from inferprint import Tracker
 
     if args.max_body_mib < 1:
         raise ConfigError("max_body_mib", args.max_body_mib, "a whole number above 0")
@@ -80,10 +90,31 @@ def run(args: argparse.Namespace) -> int:
         in_bodies=not args.no_body,
     )
     sock = listen(args.host, args.port)
-    with sock, Tracker() as tracker:
+    with sock, _tracker(args.upstream, args.pid) as tracker:
         url = _url(*sock.getsockname()[:2])
         serve(options, tracker, sock, lambda: _tell(url, args.upstream, args.json))
     return OK
+
+
+def _tracker(upstream: str, pid: int | None) -> Tracker:
+    """A tracker for which the server's CPU time is that of the requests.
+
+    Raises:
+        ConfigError: there is no process of this number.
+    """
+    from inferprint import Config, Tracker
+    from inferprint.proxy.beside import server_processes
+    from inferprint.proxy.upstream import base_of
+    from inferprint.sources.detect import detect
+    from inferprint.sources.server_usage import ServerTimes
+
+    config, find = Config(), server_processes(base_of(upstream), pid)
+    if find is None:
+        return Tracker(config)
+    found = detect(config, times=ServerTimes(find))
+    tracker = Tracker(config, sources=found.sources)
+    tracker.findings = found.findings
+    return tracker
 
 
 def _label(text: str) -> tuple[str, str]:

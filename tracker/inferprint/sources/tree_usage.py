@@ -1,4 +1,4 @@
-"""CPU time of all processes that this one has started, and those have, the ended ones too."""
+"""CPU time of all processes below one, the ended ones too."""
 
 from __future__ import annotations
 
@@ -17,10 +17,12 @@ __all__ = ["TreeTimes"]
 # In /proc/PID/stat, counted from what follows the name in brackets: user and system time of the
 # process, and of those of its children that it has waited for, in clock ticks (proc(5)).
 _FIRST, _LAST = 11, 15
+_STARTED = 19
 
 
 class TreeTimes:
-    """The host's CPU times, with ``own_s`` those of the processes below this one.
+    """The host's CPU times, with ``own_s`` those of the processes below this one, or of another
+    process and those below it.
 
     A process that ends hands its time to whoever waits for it, and its parent is read before it, so
     that no time is counted twice. One that ends while the tree is read can be missed until the next
@@ -28,30 +30,47 @@ class TreeTimes:
 
     Args:
         proc: where Linux shows processes.
+        pid: the other process; None: those below this one alone.
     """
 
-    def __init__(self, proc: Path = Path("/proc")) -> None:
-        self._proc = proc
+    def __init__(self, proc: Path = Path("/proc"), pid: int | None = None) -> None:
+        self._proc, self._pid = proc, pid
         self._tick_s = 1 / os.sysconf("SC_CLK_TCK")
         self._own_s = 0.0
+        self._started = None if pid is None else self._told(pid)[_STARTED:][:1]
+
+    @property
+    def runs(self) -> bool:
+        """Whether the process is still there, and no other has its number."""
+        if self._pid is None:
+            return True
+        started = self._told(self._pid)[_STARTED:][:1]
+        return bool(started) and started == self._started
 
     def __call__(self) -> CpuTimes:
         """The times as they stand now."""
         return replace(cpu_times(), own_s=self.own_s())
 
     def own_s(self) -> float:
-        """CPU seconds of the processes below this one so far."""
-        ended = resource.getrusage(resource.RUSAGE_CHILDREN)
-        running_s = sum(self._cpu_s(pid) for pid in self._below(os.getpid()))
-        self._own_s = max(self._own_s, ended.ru_utime + ended.ru_stime + running_s)
+        """CPU seconds of them so far."""
+        if self._pid is None:
+            ended = resource.getrusage(resource.RUSAGE_CHILDREN)
+            first_s, root = ended.ru_utime + ended.ru_stime, os.getpid()
+        else:
+            first_s, root = self._cpu_s(self._pid), self._pid
+        self._own_s = max(self._own_s, first_s + sum(map(self._cpu_s, self._below(root))))
         return self._own_s
 
     def _cpu_s(self, pid: int) -> float:
+        return sum(map(int, self._told(pid)[_FIRST:_LAST])) * self._tick_s
+
+    def _told(self, pid: int) -> list[str]:
+        """What is told of a process, from the third field on; nothing, if it has ended."""
         try:
             text = (self._proc / str(pid) / "stat").read_text(encoding="utf-8", errors="replace")
-        except OSError:  # it has ended meanwhile
-            return 0.0
-        return sum(map(int, text.rpartition(")")[2].split()[_FIRST:_LAST])) * self._tick_s
+        except OSError:
+            return []
+        return text.rpartition(")")[2].split()
 
     def _below(self, pid: int) -> Iterator[int]:
         """The processes below one, each after its parent was read."""
