@@ -74,17 +74,26 @@ class Prometheus:
 
 @contextmanager
 def prometheus(
-    folder: Path, target_port: int | None, rules: str = "", options: Sequence[str] = ()
+    folder: Path,
+    targets: int | Sequence[int] | None,
+    rules: str = "",
+    options: Sequence[str] = (),
+    remote_write: str = "",
 ) -> Iterator[Prometheus]:
     """Starts a server in ``folder``; stops it at the end.
 
-    It scrapes the port of loopback, if one is given, evaluates the rules of the files that the
-    pattern ``rules`` finds, and is started with further ``options``.
+    It scrapes the ports of loopback that are given, evaluates the rules of the files that the
+    pattern ``rules`` finds, is started with further ``options``, and sends all on to the address
+    ``remote_write``.
     """
+    ports = [targets] if isinstance(targets, int) else targets or []
     program = require_program("prometheus", INSTALL)
     config = folder / "prometheus.yml"
-    config.write_text(json.dumps(_config(target_port, rules)))  # JSON is YAML
-    port = _free_port()
+    settings = _config(ports, rules)
+    if remote_write:
+        settings["remote_write"] = [{"url": remote_write}]
+    config.write_text(json.dumps(settings))  # JSON is YAML
+    port = free_port()
     command = [
         program,
         f"--config.file={config}",
@@ -100,37 +109,40 @@ def prometheus(
         httpx.Client(base_url=f"http://127.0.0.1:{port}", trust_env=False, timeout=60) as client,
     ):
         try:
-            _wait_until_ready(client, process, log)
+            wait_until_ready(client, process, log)
             yield Prometheus(client)
         finally:
             process.terminate()
 
 
-def _config(target_port: int | None, rules: str) -> dict[str, Any]:
+def _config(ports: Sequence[int], rules: str) -> dict[str, Any]:
     job = {
         "job_name": "inferprint",
-        "static_configs": [{"targets": [f"127.0.0.1:{target_port}"]}],
+        "static_configs": [{"targets": [f"127.0.0.1:{port}" for port in ports]}],
     }
     times = {"scrape_interval": SCRAPE_INTERVAL, "evaluation_interval": "1s"}
-    jobs = [job] if target_port is not None else []
+    jobs = [job] if ports else []
     return {"global": times, "scrape_configs": jobs, "rule_files": [rules] if rules else []}
 
 
-def _wait_until_ready(client: httpx.Client, process: subprocess.Popen[bytes], log: Path) -> None:
+def wait_until_ready(
+    client: httpx.Client, process: subprocess.Popen[bytes], log: Path, path: str = "/-/ready"
+) -> None:
+    """Waits until a server answers; fails with its log if it ends first."""
     deadline = time.monotonic() + 30
-    while not _is_ready(client):
+    while not _is_ready(client, path):
         assert process.poll() is None, log.read_text()
         assert time.monotonic() < deadline, log.read_text()
         time.sleep(0.1)
 
 
-def _is_ready(client: httpx.Client) -> bool:
+def _is_ready(client: httpx.Client, path: str) -> bool:
     try:
-        return client.get("/-/ready").is_success
+        return client.get(path).is_success
     except httpx.TransportError:
         return False
 
 
-def _free_port() -> int:
+def free_port() -> int:
     with socket.create_server(("127.0.0.1", 0)) as probe:
         return int(probe.getsockname()[1])
