@@ -16,6 +16,8 @@ from benchmark_runs import documented, report_of, require_compiler
 from prometheus_server import INSTALL
 from support import REPO, require_module, require_program, run_python
 
+pytestmark = pytest.mark.alone
+
 ATTEMPTS = 3
 MOST_OVER_BARE_LOOP = 8
 MOST_OVER_FIXED_LOOP = 16
@@ -47,7 +49,8 @@ def test_a_tracked_call_costs_no_more_than_a_histogram() -> None:
 
     def check(report: dict[str, Any]) -> None:
         assert set(report) == documented("overhead")
-        assert report["tracked_call_over_histogram"] <= 1.0, report
+        # On the caller's CPU clock: by the wall's it is what else runs that decides.
+        assert report["tracked_call_cpu_over_histogram"] <= 1.0, report
         assert report["with_over_histogram"] <= 1.3, report
         assert report["with_10000_in_flight_over_none"] <= 1.2, report
         assert report["add_tokens_us"] <= 5 * report["perf_counter_ns_us"], report

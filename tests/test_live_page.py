@@ -358,6 +358,7 @@ COUNT_FRAMES = """seconds => new Promise(done => {
 })"""
 
 
+@pytest.mark.alone
 @pytest.mark.timeout(90)
 def test_it_keeps_its_frames_while_a_hundred_requests_a_second_end(
     browser: Any, capsys: pytest.CaptureFixture[str]

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import pytest
+
 from benchmark_runs import documented, report_of, require_compiler
 
 
+@pytest.mark.alone
 def test_overlapping_requests_are_charged_what_they_used() -> None:
     """Eight requests of known power, half in threads and half in asyncio, are charged what
     each drew, together to 1 %, in the median to 2 % and at worst to 5 %, with a counter that
