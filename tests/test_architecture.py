@@ -15,6 +15,9 @@ TRACKER = REPO / "tracker" / "inferprint"
 EXPORTERS = REPO / "exporters" / "inferprint_exporters"
 
 PURE = (
+    "agent.estimates",
+    "agent.levels",
+    "agent.plain",
     "attribution",
     "books",
     "boundaries",
@@ -79,6 +82,7 @@ HEAVY = {
     "aiohttp",
     "codecarbon",
     "ecologits",
+    "msgpack",
     "numpy",
     "pandas",
     "pydantic",

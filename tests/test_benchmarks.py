@@ -36,7 +36,7 @@ def holds(name: str, check: Callable[[dict[str, Any]], None]) -> None:
 def test_every_benchmark_is_tested() -> None:
     """A benchmark that is added without a test fails here."""
     names = {path.stem for path in (REPO / "benchmarks").glob("[!_]*.py")}
-    light = {"imports", "memory", "overhead", "overlap", "proxy", "sampler", "window"}
+    light = {"agent", "imports", "memory", "overhead", "overlap", "proxy", "sampler", "window"}
     assert names == light | {"dashboards", "report", "serving"}
 
 
@@ -58,6 +58,27 @@ def test_a_tracked_call_costs_no_more_than_a_histogram() -> None:
         assert report["all_in_cpu_us_per_request"] > 0, report
 
     holds("overhead", check)
+
+
+@pytest.mark.timeout(300)
+def test_the_agent_is_light_and_charges_each_process_its_own() -> None:
+    """Requests of 3 and of 16 processes that overlap on one GPU are charged what each drew: the sum
+    to 2 %, each to 10 %. A request in a worker takes no more than 1.5 us longer than one with books
+    of its own; a connected worker takes less than 200 kB of the agent, and the books close.
+    """
+    require_compiler()
+
+    def check(report: dict[str, Any]) -> None:
+        assert set(report) == documented("agent")
+        for workers in (3, 16):
+            assert abs(report[f"workers_{workers}_sum_over_truth"] - 1) <= 0.02, report
+            assert report[f"workers_{workers}_worst_error_percent"] <= 10, report
+        assert report["added_us"] <= 1.5, report
+        assert report["kb_per_worker"] <= 200, report
+        assert report["closure_error"] <= 1e-9, report
+        assert 0 < report["streamed_us_per_event"] < report["plain_us_per_event"], report
+
+    holds("agent", check)
 
 
 def test_the_import_is_light() -> None:

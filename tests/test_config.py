@@ -58,6 +58,7 @@ REFUSED: dict[str, tuple[list[object], str]] = {
     "live_port": ([-1, 65_536, 9465.0, "9465", True, None], "from 0 to 65535"),
     "live_host": (["", None, 5], "a text"),
     "store_url": (["", " ", 5], "a text or None"),
+    "agent": (["", " ", 5, "/" + 107 * "x"], "107 bytes"),
     "max_label_values": ([0, -1, 1.5, None, True], "from 1 to"),
 }
 CASES = [(name, value, right) for name, (values, right) in REFUSED.items() for value in values]
@@ -99,6 +100,7 @@ FROM_ENVIRONMENT: dict[str, tuple[str, object]] = {
     "live_port": ("0", 0),
     "live_host": ("0.0.0.0", "0.0.0.0"),
     "store_url": ("sqlite:///receipts.db", "sqlite:///receipts.db"),
+    "agent": ("/run/agent.sock", "/run/agent.sock"),
     "max_label_values": ("7", 7),
 }
 # What a field can't be set without.

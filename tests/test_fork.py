@@ -92,7 +92,7 @@ def run(script: str) -> str:
     [
         "tracker._engine.lock",
         "tracker._starting",
-        "tracker._engine.sampler._counting",
+        "tracker._engine.faults._counting",
         "tracker._engine.outboxes[0]._changed",
     ],
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import os
 import re
 import sys
 from typing import TYPE_CHECKING, get_args
@@ -21,6 +22,8 @@ __all__ = ["check"]
 
 _MOST = sys.float_info.max
 _LEAST = sys.float_info.min
+# sun_path of Linux has 108 bytes, the last of them 0 (unix(7)).
+_MOST_SOCKET_PATH = 107
 # Numbers, and what they lie between; those that may be None are not checked then.
 _LIMITS = {
     "sample_interval_s": (0.01, 60.0),
@@ -93,6 +96,7 @@ def check(config: Config) -> None:
     _intensity(config)
     _whole("prometheus_port", config.prometheus_port, low=0, high=65_535)
     _whole("live_port", config.live_port, low=0, high=65_535)
+    _socket(config.agent)
     _whole("max_label_values", config.max_label_values, low=1, high=100_000)
 
 
@@ -130,6 +134,15 @@ def _text(field_: str, value: object) -> None:
     if not isinstance(value, str) or not value.strip():
         expected = "a text or None" if field_ in _OPTIONAL else "a text"
         raise ConfigError(field_, value, expected)
+
+
+def _socket(path: object) -> None:
+    if path is None:
+        return
+    is_text = isinstance(path, str) and bool(path.strip())
+    if not is_text or len(os.fsencode(str(path))) > _MOST_SOCKET_PATH:
+        expected = f"the path of a socket, at most {_MOST_SOCKET_PATH} bytes long, or None"
+        raise ConfigError("agent", path, expected)
 
 
 def _intensity(config: Config) -> None:

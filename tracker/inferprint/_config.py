@@ -97,6 +97,9 @@ class Config:
         live_host: address that it listens on.
         store_url: database of the exporter ``store`` and of ``inferprint report``, such as
             ``sqlite:///receipts.db``.
+        agent: socket of this host's agent (``inferprint agent``), which then reads the devices,
+            keeps the books and says what energy means; sources or a clock that a tracker is
+            given win over it. None: this process reads them itself.
         max_label_values: distinct values of a metric's label; what is past it is ``other``.
 
     Raises:
@@ -142,6 +145,7 @@ class Config:
     live_port: int = _setting("live_port", 9465, int)
     live_host: str = _setting("live_host", "127.0.0.1", str)
     store_url: str | None = _setting("store_url", None, str)
+    agent: str | None = _setting("agent", None, str)
     max_label_values: int = _setting("max_label_values", 100, int)
 
     def __post_init__(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import atexit
 import logging
 import os
+import sys
 import threading
 import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -14,7 +15,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
 from inferprint._config import Config
-from inferprint.calibration import calibrations, check_devices
 from inferprint.clock import Clock, SystemClock, wall_s
 from inferprint.delivery import Exporter, Outbox, load_exporters
 from inferprint.errors import ConfigError, InferprintError, NotSettled
@@ -29,8 +29,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from inferprint.budget import Budget, OnExceed
-    from inferprint.engine import Engine
     from inferprint.factors import Factors
+    from inferprint.front import Front
     from inferprint.intensity import Intensity
     from inferprint.planned import Plan
     from inferprint.quote import Quote
@@ -52,7 +52,7 @@ class Tracker:
 
     Args:
         config: the settings; None: from the environment and the defaults.
-        sources: where joules come from; None: what this machine has.
+        sources: where joules come from; None: what this machine has, or the settings' agent.
         exporters: where receipts go, beside those that the settings name.
         clock: a clock that is moved by hand; then no thread runs, and ``sample`` is to be
             called. None: the system's clock and a thread.
@@ -80,7 +80,10 @@ class Tracker:
         from inferprint.factors import resolve
         from inferprint.intensity import Constant, open_intensity
 
+        self._agent = self.config.agent if sources is None and clock is None else None
         self._factors = resolve(self.config)
+        if self._agent is not None:  # which tells what energy means
+            intensity = Constant(self._factors.carbon_intensity)
         self._intensity = intensity or open_intensity(self.config, self._factors.carbon_intensity)
         self._is_constant = isinstance(self._intensity, Constant)
         # Where it changes and is not known for an hour, no figure of the year takes its place.
@@ -92,9 +95,9 @@ class Tracker:
         self._sources: Sequence[PowerSource] | None = None
         if sources is not None:
             self._sources = _checked("sources", sources, PowerSource, "devices, read")
-        elif self.config.sources is not None:
+        elif self.config.sources is not None and self._agent is None:
             self._sources = self._detect()
-        self._learned = _load_learned(self.config)
+        self._learned = None if self._agent else _load_learned(self.config)
         self._manual = clock is not None
         self._clock: Clock = clock or SystemClock()
         self._users = 0
@@ -103,12 +106,7 @@ class Tracker:
         _known.add(self)
 
     def _renew(self) -> None:
-        # Imported here: half of the package's import time, and not of all its users.
-        from inferprint.engine import Engine
-
-        self._engine: Engine = Engine(
-            self.config, self._factors, self._clock, self._learned, self._intensity
-        )
+        self._engine: Front = self._front()
         self._starting = threading.Lock()
         self._ready = threading.Event()
         self._setup_errors: list[InferprintError] = []
@@ -121,6 +119,16 @@ class Tracker:
         self.reads_cpu = False
         # Labels from around a request, such as its trace: an exporter that uses them sets it.
         self.context_labels: Callable[[], Mapping[str, str]] | None = None
+
+    def _front(self) -> Front:
+        # Imported here: half of the package's import time, and not of all its users.
+        if self._agent is not None:
+            from inferprint.agent.link import Link
+
+            return Link(self.config, self._factors, self._agent)
+        from inferprint.engine import Engine
+
+        return Engine(self.config, self._factors, self._clock, self._learned, self._intensity)
 
     @property
     def factors(self) -> Factors:
@@ -167,14 +175,9 @@ class Tracker:
                 return
             self._stopped = True
         engine = self._engine
-        engine.settle_all(0.0 if self._manual else STOP_S)
-        if engine.sampler.stop():
-            engine.take(engine.sampler.read_now())
-            engine.give_up()
-            engine.sampler.close()
-        else:
+        if not engine.end(0.0 if self._manual else STOP_S):
             self.fault("tracker", TimeoutError("a source hangs: stopping without it"))
-        if self.config.learned_path is not None and engine.quoting.records:
+        if self.config.learned_path is not None and engine.has_learned:
             self._attempt("learned_path", partial(self.save, self.config.learned_path))
         self.tell = self.told = _ignore
         for outbox in engine.outboxes:
@@ -205,7 +208,7 @@ class Tracker:
             self._set_up()
             return
         try:
-            self._engine.sampler.start(self._set_up)
+            self._engine.start(self._set_up)
         except RuntimeError as error:
             self.fault("tracker", error)
             self.tell = self.told = _ignore
@@ -213,17 +216,18 @@ class Tracker:
 
     def _set_up(self) -> None:
         """Opens sources, books and exporters; in the sampler's thread, if there is one."""
-        engine, sources = self._engine, self._sources
-        if sources is None:
-            sources = self._attempt("detection", self._detect)
-        engine.open(sources, on_steps=not self._manual)
-        corrected = calibrations(self.config.calibration)
-        self._attempt("calibration", partial(check_devices, corrected, engine.books.ledgers))
+        engine = self._engine
+        self._attempt("calibration", partial(engine.open, self._found, not self._manual))
         self.reads_cpu = engine.reads_cpu
         self._attempt("carbon_intensity_source", self._intensity.start)
         for exporter in self._exporters:
             self._attempt(f"exporter {exporter.name}", partial(self._add, exporter))
         self._ready.set()
+
+    def _found(self) -> Sequence[PowerSource] | None:
+        if self._sources is not None:
+            return self._sources
+        return self._attempt("detection", self._detect)
 
     def _add(self, exporter: Exporter) -> Outbox:
         outbox = Outbox(exporter, self.fault)
@@ -276,6 +280,7 @@ class Tracker:
         """In the child: it begins anew with the next request; what is in flight is the
         parent's.
         """
+        self._engine.abandon()
         self._renew()
         for exporter in self._exporters:
             renew = getattr(exporter, "after_fork", lambda: None)
@@ -411,7 +416,7 @@ class Tracker:
 
     def fault(self, where: str, error: BaseException) -> None:
         """Counts a fault that was kept from a request, and logs the first of its kind."""
-        self._engine.sampler.fault(where, error)
+        self._engine.faults.fault(where, error)
 
     def estimate(self, request: Request) -> Receipt:
         """A provisional receipt of a request, or the settled one if there is one."""
@@ -478,8 +483,7 @@ class Tracker:
             raise ConfigError("request_id", request_id, "the id of a request, as on its receipt")
         if not isinstance(useful, bool):
             raise ConfigError("useful", useful, "True or False")
-        takes = [box.feedback(request_id, useful) for box in self._engine.outboxes]
-        return any(takes)
+        return self._engine.feedback(request_id, useful)
 
     # ---- books ---------------------------------------------------------------------------
 
@@ -488,10 +492,7 @@ class Tracker:
         a clock of its own.
         """
         self.revive()
-        engine = self._engine
-        engine.take(engine.sampler.read_now())
-        if self._manual and engine.sampler.missing:
-            engine.give_up()
+        self._engine.sample(alone=self._manual)
 
     def flush(self, timeout: float = 2.0) -> bool:
         """Settles all requests that have ended, and hands them to the exporters.
@@ -508,7 +509,7 @@ class Tracker:
         asked_ns = self.now_ns()
         in_time = self._engine.settle_all(0.0 if self._manual else timeout)
         if self._manual:
-            self._engine.give_up()
+            self._engine.give_up(sys.maxsize)
         elif not in_time:
             self._engine.give_up(asked_ns)
         handed_over = [outbox.flush(timeout) for outbox in self._engine.outboxes]
@@ -516,8 +517,7 @@ class Tracker:
 
     def balance(self) -> Balance:
         """The books of the devices, up to the last window of each."""
-        with self._engine.lock:
-            return Balance(self._engine.books.balance())
+        return self._engine.balance()
 
     def requests_in_flight(self) -> list[Request]:
         """The requests that have started and not ended, the oldest first. ``estimate()`` tells
@@ -546,16 +546,7 @@ class Tracker:
 
     def status(self) -> Status:
         """What the tracker says of itself."""
-        engine = self._engine
-        with engine.lock:
-            engine.drain()
-            return Status(
-                in_flight=dict(engine.in_flight),
-                source_errors=dict(engine.sampler.errors),
-                dropped_receipts={box.exporter.name: box.dropped for box in engine.outboxes},
-                self_cpu_s=engine.sampler.cpu_s + sum(box.cpu_s for box in engine.outboxes),
-                reading_age_s=engine.sampler.ages_s(self.now_ns()),
-            )
+        return self._engine.status()
 
 
 _known: weakref.WeakSet[Tracker] = weakref.WeakSet()

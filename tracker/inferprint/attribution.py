@@ -176,6 +176,11 @@ class Ledger:
         )
 
     @property
+    def latest_busy_w(self) -> float | None:
+        """Active watts of the requests together, when last there were any; None: never yet."""
+        return self._busy_w
+
+    @property
     def shared_idle_w(self) -> float | None:
         """Idle watts that requests in flight share; None: they are not known."""
         idle_w = self.idle.watts

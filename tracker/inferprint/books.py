@@ -253,6 +253,11 @@ class Books:
         timeline = self._timeline
         return timeline.request_ns / NS_PER_S, timeline.pair_ns / NS_PER_S, self._arrived
 
+    def share_s(self) -> tuple[float, int]:
+        """Seconds that one equal share of the time has become so far, and up to when (ns)."""
+        state = self._timeline.state
+        return state.share / (PARTS * NS_PER_S), state.at_ns
+
     # ---- settlement ----------------------------------------------------------------------
 
     def unsettled_by(self, ended_by_ns: int) -> bool:

@@ -1,45 +1,43 @@
-"""What runs while a tracker measures: the queue of requests, the books, their settlement.
-
-One engine lives from a start to a stop, or to a fork: the child gets a new one, because the
-threads are gone there and any lock may be held for ever.
-"""
+"""What runs where the devices are read: the queue of requests, the books, their settlement."""
 
 from __future__ import annotations
 
-import os
 import sys
-import threading
 import time
-from collections import Counter, deque
+from collections import deque
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from itertools import count
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from inferprint import flags, telling
 from inferprint._config import Config
 from inferprint.attribution import Ledger
 from inferprint.books import Account, Books
 from inferprint.budget import Guard
-from inferprint.calibration import calibrations
+from inferprint.calibration import calibrations, check_devices
 from inferprint.clock import Clock, wall_s
-from inferprint.delivery import Outbox
 from inferprint.factors import Factors, equipped
+from inferprint.front import Front
 from inferprint.hours import Hours
+from inferprint.impacts import Factor
 from inferprint.intensity import Constant, Intensity, Known
 from inferprint.learning.hearing import Hearing
 from inferprint.ledgers import learned_of, ledger_of
 from inferprint.outlook import Outlook
 from inferprint.quoting import Quoting
 from inferprint.receipt import Receipt
+from inferprint.records import Balance, Status
 from inferprint.request import Request
 from inferprint.sampler import Sampler
 from inferprint.saved import Saved, from_plain, to_plain
-from inferprint.settlement import Settlement, provisional, receipt_of, settlement
+from inferprint.settlement import Settlement, provisional, settlement
 from inferprint.sources import PowerSource
-from inferprint.units import NS_PER_S, seconds
+from inferprint.units import NS_PER_S
 from inferprint.windows import NO_FLAGS, Window
+
+if TYPE_CHECKING:
+    from inferprint.peers import Peers
 
 # A request is settled without a device that gave no reading for this long after its end.
 GIVE_UP_S = 1.0
@@ -52,12 +50,12 @@ REQUESTS_AT_ONCE = 100
 QUIET_NS = NS_PER_S // 2
 # Starts and ends that a quote looks at; with more of them, one more or less does not matter.
 MOST_LOOKED_AT = 1_000
-# Receipts that are made before the exporters get them.
-RECEIPTS_AT_ONCE = 500
+# How soon windows are looked at again that wait for what other processes tell.
+AGAIN_NS = NS_PER_S // 100
 DONE = object()
 
 
-class Engine:
+class Engine(Front):
     """Turns what requests tell and what devices read into receipts and books.
 
     Args:
@@ -76,14 +74,7 @@ class Engine:
         learned: Mapping[str, Any] | None = None,
         intensity: Intensity | None = None,
     ) -> None:
-        self.lock = threading.Condition(threading.RLock())
-        self.events: deque[Request] = deque()
-        # Requests that have told of tokens since they were last looked at.
-        self.told: deque[Request] = deque()
-        # Receipts of calls to models elsewhere, which the outboxes have not got yet.
-        self.made: deque[Receipt] = deque()
-        self.outboxes: list[Outbox] = []
-        self.in_flight: Counter[str] = Counter()
+        super().__init__(factors, clock)
         self._open: dict[Request, None] = {}
         self.sampler = Sampler(
             clock,
@@ -91,11 +82,12 @@ class Engine:
             self._closes,
             self._work,
             calibrations(config.calibration),
+            self.faults,
         )
         self.books = Books()
-        self.reads_cpu = False
-        self.factors = factors
-        self._config, self._clock = config, clock
+        # Where requests of other processes come from; None: there are none.
+        self.peers: Peers | None = None
+        self._config = config
         self._made_ns = clock.now_ns()
         self._opened = False
         self._learned = Saved() if learned is None else from_plain(learned)
@@ -105,26 +97,22 @@ class Engine:
         if intensity is not None and changes:
             self._hours = Hours(intensity, partial(wall_s, clock), clock.now_ns())
         self.quoting = Quoting(self._learned.records)
-        # Requests that are settled and whose receipts are not with the outboxes yet.
-        # Events drained, requests settled, and receipts with the outboxes, so far.
-        self._drained = self._settled = self._handed_over = 0
+        # Events drained so far.
+        self._drained = 0
         # What every receipt must say.
         self._said = NO_FLAGS
         self._closing: deque[Window] = deque()
         self._job: Iterator[None] = iter(())
         # Requests in flight that have a budget.
         self._guarded: dict[Account, Guard] = {}
-        self._callbacks: dict[Request, list[Callable[[], None]]] = {}
-        self._id_prefix = os.urandom(6).hex()
-        self._ids = count(1)
 
-    def open(self, sources: Sequence[PowerSource] | None, on_steps: bool) -> None:
-        """Reads the sources for the first time, and opens the books of their devices.
+    def start(self, prepare: Callable[[], None]) -> None:
+        """Starts the sampler's thread, which first calls ``prepare``."""
+        self.sampler.start(prepare)
 
-        Args:
-            sources: the sources; None: they could not be found.
-            on_steps: as for ``Sampler.open``.
-        """
+    def open(self, find: Callable[[], Sequence[PowerSource] | None], on_steps: bool) -> None:
+        """Reads the sources for the first time, and opens the books of their devices."""
+        sources = find()
         if not self.sampler.open(sources or (), on_steps) or sources is None:
             self._said = frozenset({flags.MISSING_READING})
         ledgers = list[Ledger]()
@@ -138,10 +126,23 @@ class Engine:
         self.factors = equipped(self.factors, devices, self._config)
         with self.lock:
             self.books, self._opened = Books(ledgers), True
+        check_devices(calibrations(self._config.calibration), self.books.ledgers)
 
-    def new_id(self) -> str:
-        """A request id that no process has given before."""
-        return f"{self._id_prefix}-{next(self._ids):x}"
+    def end(self, patience_s: float) -> bool:
+        """Settles what has ended, ends the thread and closes the sources; whether it has ended."""
+        self.settle_all(patience_s)
+        if not self.sampler.stop():
+            return False
+        self.take(self.sampler.read_now())
+        self.give_up()
+        self.sampler.close()
+        return True
+
+    def sample(self, alone: bool) -> None:
+        """Reads every source once and closes a window; ``alone``: there is no thread."""
+        self.take(self.sampler.read_now())
+        if alone and self.sampler.missing:
+            self.give_up()
 
     # ---- windows -------------------------------------------------------------------------
 
@@ -159,9 +160,7 @@ class Engine:
         _exhaust(self._hand_over(settled))
 
     def settle_all(self, timeout: float) -> bool:
-        """Waits until every request that has ended by now is settled, and its receipt with
-        the outboxes, as are those that were made without a request; whether it is.
-        """
+        """Waits until all that has ended by now is settled and handed over; whether it is."""
         told, now_ns = self._drained + len(self.events), self._clock.now_ns()
         until_s = time.monotonic() + timeout
         in_time = self.wait_for(
@@ -173,20 +172,6 @@ class Engine:
             lambda: self._handed_over >= settled and not self.made, left_s
         )
 
-    def wait_for(self, reached: Callable[[], bool], timeout: float | None) -> bool:
-        """Waits until a settlement has brought this about; whether it has.
-
-        Args:
-            reached: whether it has, asked after each settlement.
-            timeout: seconds; None: for ever.
-        """
-        if not self.lock.acquire(timeout=-1 if timeout is None else max(0.0, timeout)):
-            return False
-        try:
-            return self.lock.wait_for(reached, timeout)
-        finally:
-            self.lock.release()
-
     def drain(self) -> None:
         """Tells the books what requests have done since the last time."""
         with self.lock:
@@ -197,7 +182,8 @@ class Engine:
         split several at a time: that takes a third of the time.
         """
         self._closing.extend(windows)
-        if self.events or self.books.busy or not self.books.begun:
+        waits = self.events or self.books.busy or not self.books.begun
+        if waits or self.peers is not None:
             return True
         oldest_ns = self._closing[0].end_ns if self._closing else sys.maxsize
         return self._clock.now_ns() - oldest_ns >= QUIET_NS
@@ -214,19 +200,11 @@ class Engine:
         """Splits the windows that have closed, settles requests, hands receipts over;
         yields about once for every request.
         """
-        closed = bool(self._closing)
-        while self._closing:
-            with self.lock:
-                window = self._closing.popleft()
-                if self.events or self.told or self._hearing.begun:
-                    yield from self._draining(window.end_ns)
-                owners = self.books.ledgers[window.device_id].owners
-                yield from self.books.close(window, telling.cpu_clocks(owners))
-                if self._hours is not None and not self._closing:
-                    self._hours.note(window.end_ns, self.books)
-                settled = self._settle()
-            if settled:
-                yield from self._hand_over(settled)
+        until_ns = sys.maxsize
+        if self.peers is not None:
+            until_ns = self.peers.release(sys.maxsize if all_told else self._clock.now_ns())
+        closed = bool(self._closing) and self._closing[0].end_ns <= until_ns
+        yield from self._split(until_ns)
         with self.lock:
             yield from self._open_ledgers()
             # What no window has asked for: a device that can't be read closes none.
@@ -240,9 +218,33 @@ class Engine:
                 self.quoting.refresh(now_ns, self.books, self._hearing.paces)
                 for account, guard in self._guarded.items():
                     guard.spent_j = self.books.earned_j(account)
+                if self.peers is not None:
+                    self.peers.closed(self.books)
             self.lock.notify_all()
         yield from self._hand_over(settled)
         self._hand_over_made()
+
+    def _split(self, until_ns: int) -> Iterator[None]:
+        """Splits the windows that have closed by then; the others are looked at again soon."""
+        while self._closing and self._closing[0].end_ns <= until_ns:
+            with self.lock:
+                window = self._closing.popleft()
+                if self.events or self.told or self._hearing.begun:
+                    yield from self._draining(window.end_ns)
+                owners = self.books.ledgers[window.device_id].owners
+                yield from self.books.close(window, telling.cpu_clocks(owners))
+                if self._hours is not None and not self._closing:
+                    self._hours.note(window.end_ns, self.books)
+                settled = self._settle()
+            if settled:
+                yield from self._hand_over(settled)
+        if self._closing:
+            self.sampler.again_ns = self._clock.now_ns() + AGAIN_NS
+
+    def _hand_over(self, settled: Sequence[Request]) -> Iterator[None]:
+        if self.peers is not None:
+            yield from self.peers.settled(settled)
+        yield from super()._hand_over(settled)
 
     def _open_ledgers(self) -> Iterator[None]:
         """Begins the books of devices that have been read for the first time."""
@@ -268,14 +270,19 @@ class Engine:
                     _exhaust(self.books.close(window))
 
     def outlook(self) -> Outlook:
-        """What a request that starts now would meet: what was known when the last windows closed,
-        and the requests that have started and ended since.
+        """What was known when the last windows closed, and the requests that have started and
+        ended since.
 
         It takes no lock, and looks at a bounded number of them.
         """
         outlook = self.quoting.outlook
         told = self.events.copy() if len(self.events) <= MOST_LOOKED_AT else ()
         return outlook.beside(outlook.crowd.running + sum(map(telling.step, set(told))))
+
+    @property
+    def has_learned(self) -> bool:
+        """Whether there is something to save."""
+        return bool(self.quoting.records)
 
     def state(self) -> Mapping[str, Any]:
         """What was learned up to now, as plain values; learning goes on as if not asked."""
@@ -303,6 +310,23 @@ class Engine:
             self.drain()
             return [*self._open]
 
+    def balance(self) -> Balance:
+        """The books of the devices, up to the last window of each."""
+        with self.lock:
+            return Balance(self.books.balance())
+
+    def status(self) -> Status:
+        """What it says of itself."""
+        with self.lock:
+            self.drain()
+            return Status(
+                in_flight=dict(self.in_flight),
+                source_errors=dict(self.faults.errors),
+                dropped_receipts={box.exporter.name: box.dropped for box in self.outboxes},
+                self_cpu_s=self.sampler.cpu_s + sum(box.cpu_s for box in self.outboxes),
+                reading_age_s=self.sampler.ages_s(self._clock.now_ns()),
+            )
+
     def _draining(self, until_ns: int = sys.maxsize) -> Iterator[None]:
         """Tells the books of starts and ends up to an instant; later ones can wait, as they
         take less room in the queue.
@@ -318,7 +342,7 @@ class Engine:
             self._drained += 1
             if account is None:
                 # Of before a fork, only the end is told here: it is the parent's request.
-                if request._started_ns >= self._made_ns:
+                if request._started_ns >= self._made_ns or self.peers is not None:
                     self._open_account(request)
             elif account.books is self.books and account.ended_ns is None:
                 self._close_account(request, account)
@@ -332,7 +356,7 @@ class Engine:
             request._told = False  # before it is looked at: what it tells meanwhile is not missed
             account = request._account
             if account is not None and account.books is self.books and request._ended_ns < 0:
-                self._hearing.tell(account, telling.told(request), now_ns)
+                self._hearing.tell(account, telling.told(request), request._told_ns or now_ns)
             yield
 
     def _open_account(self, request: Request) -> None:
@@ -367,14 +391,6 @@ class Engine:
 
     # ---- settlement ----------------------------------------------------------------------
 
-    def when_settled(self, request: Request, tell: Callable[[], None]) -> None:
-        """Calls ``tell`` when the request is settled; from another thread, or at once."""
-        with self.lock:
-            if not request._settled:
-                self._callbacks.setdefault(request, []).append(tell)
-                return
-        tell()
-
     def _settle(self) -> list[Request]:
         settled: list[Request] = []
         for account in self.books.settled():
@@ -390,43 +406,24 @@ class Engine:
             # Nothing may hold itself in a circle: requests are freed without the collector.
             request._parent = account.request = None
             settled.append(request)
-            for tell in self._callbacks.pop(request, ()):
-                tell()
+            self._told_settled(request)
         if settled:
             self._settled += len(settled)
             self.lock.notify_all()
         return settled
 
-    def _hand_over(self, settled: Sequence[Request]) -> Iterator[None]:
-        for start in range(0, len(settled) if self.outboxes else 0, RECEIPTS_AT_ONCE):
-            receipts = []
-            for request in settled[start : start + RECEIPTS_AT_ONCE]:
-                receipts.append(self.receipt(request))
-                yield
-            for outbox in self.outboxes:
-                outbox.put(receipts)
-        if settled:
-            with self.lock:
-                self._handed_over += len(settled)
-                self.lock.notify_all()
-
-    def _hand_over_made(self) -> None:
-        receipts = [*self.made]
-        if receipts:
-            for outbox in self.outboxes:
-                outbox.put(receipts)
-            with self.lock:
-                for _ in receipts:  # after it was put: who waits for an empty queue has it all
-                    self.made.popleft()
-                self.lock.notify_all()
+    def settlement(self, request: Request) -> tuple[Settlement, Factor | None]:
+        """What the books said of a settled request, and the carbon intensity of its hours, where
+        that changes.
+        """
+        assert request._account is not None
+        said = settlement(request._account, self._config.idle_policy)
+        return self._flagged(request, said, request._account.intensity)
 
     def receipt(self, request: Request) -> Receipt:
         """The receipt of a settled request; made once, when it is first asked for."""
         if request._receipt is None:
-            assert request._account is not None
-            account = request._account
-            said = settlement(account, self._config.idle_policy)
-            request._receipt = self._receipt(request, said, account.intensity)
+            request._receipt = self._receipt(request, *self.settlement(request))
         return request._receipt
 
     def estimate(self, request: Request) -> Receipt:
@@ -437,29 +434,24 @@ class Engine:
                 return self.receipt(request)
             if request._account is None:
                 nothing = Settlement((), NO_FLAGS, self._config.idle_policy, "none")
-                return self._receipt(request, nothing)
+                return self._receipt(request, *self._flagged(request, nothing, None))
             until_ns = request._ended_ns if request._ended_ns >= 0 else self._clock.now_ns()
             said = provisional(request._account, self._config.idle_policy, until_ns)
-            return self._receipt(request, said, self._so_far(request._account, until_ns, said))
+            known = self._so_far(request._account, until_ns, said)
+            return self._receipt(request, *self._flagged(request, said, known))
 
     def _so_far(self, account: Account, until_ns: int, said: Settlement) -> Known | None:
         if self._hours is None:
             return None
         return self._hours.so_far(account, until_ns, [part.earned for part in said.parts])
 
-    def _receipt(
-        self, request: Request, said: Settlement, intensity: Known | None = None
-    ) -> Receipt:
-        now_ns = self._clock.now_ns()
-        started_ns = request._started_ns if request._started_ns >= 0 else now_ns
-        ended_ns = request._ended_ns if request._ended_ns >= 0 else now_ns
-        started_at = datetime.fromtimestamp(wall_s(self._clock, started_ns), UTC)
-        said = said._replace(said=said.said | self._said)
-        if intensity is not None:
-            said = said._replace(said=said.said | intensity.flags)
-        duration_s = seconds(ended_ns - started_ns)
-        factor = None if intensity is None else intensity.factor
-        return receipt_of(request, said, started_at, duration_s, self.factors, factor)
+    def _flagged(
+        self, request: Request, said: Settlement, intensity: Known | None
+    ) -> tuple[Settlement, Factor | None]:
+        flagged = said.said | self._said | request._said
+        if intensity is None:
+            return said._replace(said=flagged), None
+        return said._replace(said=flagged | intensity.flags), intensity.factor
 
 
 def _exhaust(work: Iterator[None]) -> None:

@@ -22,6 +22,8 @@ BUDGET_UNCHECKED = "budget_unchecked"
 HOSTED = "hosted"
 MODEL_UNDISCLOSED = "model_undisclosed"
 MODEL_MULTIMODAL = "model_multimodal"
+TOLD_LATE = "told_late"
+AGENT_LOST = "agent_lost"
 
 MEANING: dict[str, str] = {
     IDLE_UNKNOWN: (
@@ -58,6 +60,14 @@ MEANING: dict[str, str] = {
         "the maker has not said how large the model is: the estimate is from a guess of its size"
     ),
     MODEL_MULTIMODAL: "the model takes more than text, and the estimate is for text alone",
+    TOLD_LATE: (
+        "the host's agent was told of its start or end after its windows had closed: it shares "
+        "later ones"
+    ),
+    AGENT_LOST: (
+        "the host's agent was not reached for a part of its time or all of it: what it used then "
+        "is not known"
+    ),
     INTENSITY_STALE: (
         "no newer carbon intensity of the grid was to be had for its time: the latest one stands "
         "for it, or none where that is more than a day too old"

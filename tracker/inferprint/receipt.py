@@ -67,7 +67,8 @@ class Receipt:
             not known.
         training: its part of what training the model took, where the settings give that; it
             is in no other figure.
-        reason: why its figures are not known, of a call to a hosted model; else empty.
+        reason: why its figures are not known, of a call to a hosted model or of a request that the
+            agent told nothing of; else empty.
     """
 
     request_id: str

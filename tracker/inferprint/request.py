@@ -95,6 +95,9 @@ class Request:
     # When it first told of output tokens, and of how many; whether it is to be looked at.
     _first_told: tuple[int, int] | None = None
     _told = False
+    # When it told of them, where that is not just now; what else its receipt must say.
+    _told_ns = 0
+    _said: frozenset[str] = frozenset()
     tokens_unreadable: bool = False
     tokens_counted: bool = False
     _thread: ThreadCpu | None = None
@@ -120,9 +123,9 @@ class Request:
     @property
     def request_id(self) -> str:
         """Unique, also across processes."""
-        if self._id is None:
-            self._id = self._tracker.new_id()
-        return self._id
+        if self._id is None:  # one step, as another thread may ask for it at the same time
+            self.__dict__.setdefault("_id", self._tracker.new_id())
+        return self._id  # type: ignore[return-value]
 
     @property
     def model(self) -> str:

@@ -7,7 +7,7 @@ request's path.
 
 from __future__ import annotations
 
-import logging
+import sys
 import threading
 import time
 from collections import Counter
@@ -16,15 +16,14 @@ from functools import partial
 
 from inferprint.calibration import Calibration
 from inferprint.clock import Clock, slept_ns
-from inferprint.errors import ConfigError, ReadingError, SourceError
+from inferprint.errors import ConfigError, ReadingError
+from inferprint.faults import Faults
 from inferprint.lanes import NO_CORRECTIONS, Lane
 from inferprint.sources import PowerSource
 from inferprint.steps import BEGIN_WITHIN_NS, SEEK_EVERY_NS
 from inferprint.ticks import Ticks
 from inferprint.units import NS_PER_S, seconds
 from inferprint.windows import Window
-
-log = logging.getLogger("inferprint")
 
 THREAD_NAME = "inferprint-sampler"
 # Lanes that are due within this of each other are read in one waking.
@@ -48,6 +47,10 @@ class Sampler:
         work: called to do a little of the work that they bring; says whether there is more.
             Both are called from the sampler's thread.
         corrections: of the gains of devices, by their ids.
+        faults: counts what goes wrong; None: one of its own does.
+
+    Attributes:
+        again_ns: when ``take`` is to be called, if that is before its next time.
     """
 
     def __init__(
@@ -57,15 +60,17 @@ class Sampler:
         take: Callable[[list[Window]], bool],
         work: Callable[[], bool],
         corrections: Mapping[str, Calibration] = NO_CORRECTIONS,
+        faults: Faults | None = None,
     ) -> None:
         self.lanes: list[Lane] = []
-        self.errors: Counter[tuple[str, str]] = Counter()
         self.cpu_s = 0.0
+        self.again_ns = sys.maxsize
+        faults = faults or Faults()
+        self.errors, self.fault = faults.errors, faults.fault
         self._clock = clock
         self._interval_ns = round(interval_s * NS_PER_S)
         self._ticks = Ticks(self._interval_ns)
         self._take, self._work, self._corrections = take, work, corrections
-        self._counting = threading.Lock()
         self._stop = threading.Event()
         self._thread: threading.Thread | None = None
         self._slept_ns = slept_ns()
@@ -153,15 +158,6 @@ class Sampler:
             if reading is not None
         }
 
-    def fault(self, source: str, error: BaseException) -> None:
-        """Counts a fault, and logs the first of its kind."""
-        kind = error.kind if isinstance(error, SourceError) else type(error).__name__
-        with self._counting:
-            self.errors[source, kind] += 1
-            first = self.errors[source, kind] == 1
-        if first:
-            log.warning("%s: %s: %s (said once)", source, type(error).__name__, error)
-
     def _begin_on_steps(self) -> None:
         waiting = [lane for lane in self.lanes if lane.steps]
         until_ns = self._clock.now_ns() + BEGIN_WITHIN_NS + self._interval_ns
@@ -181,15 +177,17 @@ class Sampler:
         while not self._stop.is_set():
             now_ns = self._clock.now_ns()
             windows += self._read_due(now_ns)
-            if now_ns >= next_tick_ns:
-                next_tick_ns = self._next_tick(now_ns)
+            if now_ns >= min(next_tick_ns, self.again_ns):
+                self.again_ns = sys.maxsize
+                if now_ns >= next_tick_ns:
+                    next_tick_ns = self._next_tick(now_ns)
                 more, windows = self._take(windows) or more, []
             more = more and self._work_on()
             self.cpu_s = time.thread_time()
             if more:
                 time.sleep(0)  # gives way: a thread with a request may wait for the interpreter
                 continue
-            next_ns = min([next_tick_ns, *(lane.next_ns for lane in self.lanes)])
+            next_ns = min([next_tick_ns, self.again_ns, *(lane.next_ns for lane in self.lanes)])
             self._wait(next_ns - self._clock.now_ns())
         while self._work_on():  # what was begun holds the books
             pass

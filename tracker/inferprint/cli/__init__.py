@@ -22,7 +22,7 @@ __all__ = ["FAILED", "OK", "WRONG_USAGE", "Command", "Subparsers", "main"]
 OK, FAILED, WRONG_USAGE = 0, 1, 2
 """The exit codes."""
 
-COMMANDS = ("demo", "doctor", "factors", "proxy", "quote", "run")
+COMMANDS = ("agent", "demo", "doctor", "factors", "proxy", "quote", "run")
 """The commands of this package: modules of ``inferprint.cli``, light to import."""
 
 Subparsers: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"

@@ -9,6 +9,7 @@ from typing import Any
 
 import psutil
 
+from inferprint.sources import kin
 from inferprint.units import NS_PER_S
 
 __all__ = ["ProcessUsage"]
@@ -32,7 +33,7 @@ class ProcessUsage:
     NVML tells the pids of the host (Project-HAMi/HAMi-core#112). In a container this process
     cannot know its own, so its part is unknown until a look shows its pid, as with
     ``--pid=host`` or in drivers that translate. Descendants count as its own: engines run the
-    model in a child process.
+    model in a child process. So do those of an agent's workers.
 
     Args:
         nvml: the module pynvml, initialised.
@@ -40,10 +41,10 @@ class ProcessUsage:
 
     def __init__(self, nvml: Any) -> None:
         self._nvml = nvml
-        self._pid = os.getpid()
         self._recognised = _sees_host_pids()
         self._supported = True
         self._kin: dict[int, bool] = {}
+        self._kin_changes = kin.changes()
         self._last_seen_us = 0
         self._next_look_ns = 0
         self._slow_looks = 0
@@ -81,6 +82,9 @@ class ProcessUsage:
         # One alone may be this process that had to wait for a CPU.
         slow = time.monotonic_ns() - began_ns > SLOW_CALL_NS
         self._slow_looks = self._slow_looks + 1 if slow else 0
+        if self._kin_changes != kin.changes():
+            self._kin_changes = kin.changes()
+            self._kin = {}
         self._kin = {pid: self._is_kin(pid) for pid in shares or ()}
         self._recognised |= any(self._kin.values())
         self._busy_rate = self._own_rate = None
@@ -120,7 +124,7 @@ class ProcessUsage:
             family = {pid, *(parent.pid for parent in psutil.Process(pid).parents())}
         except psutil.Error:
             return False
-        return self._pid in family
+        return kin.are_own(family)
 
 
 def _sees_host_pids() -> bool:
