@@ -10,6 +10,7 @@ SECTIONS = {
     "Start": ("index", "start", "pictures"),
     "How it works": ("concepts", "footprint", "factors", "intensity", "figures"),
     "Use": ("integrations", "quotes", "hosted", "top", "report", "devices", "rapl"),
+    "Many processes, many hosts": ("agent", "fleet"),
     "Reference": ("cli", "configuration", "metrics"),
 }
 """Pages in the order in which they are read; the others follow under ``More``."""

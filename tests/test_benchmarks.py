@@ -36,7 +36,17 @@ def holds(name: str, check: Callable[[dict[str, Any]], None]) -> None:
 def test_every_benchmark_is_tested() -> None:
     """A benchmark that is added without a test fails here."""
     names = {path.stem for path in (REPO / "benchmarks").glob("[!_]*.py")}
-    light = {"agent", "imports", "memory", "overhead", "overlap", "proxy", "sampler", "window"}
+    light = {
+        "agent",
+        "fleet",
+        "imports",
+        "memory",
+        "overhead",
+        "overlap",
+        "proxy",
+        "sampler",
+        "window",
+    }
     assert names == light | {"dashboards", "report", "serving"}
 
 
@@ -121,6 +131,17 @@ def test_a_window_of_a_thousand_events_is_closed_quickly() -> None:
         assert report["closure_error"] <= 1e-9, report
 
     holds("window", check)
+
+
+def test_a_host_of_a_fleet_is_counted() -> None:
+    """Its series and bytes are bounded, as the page on fleets takes them to be."""
+
+    def check(report: dict[str, Any]) -> None:
+        assert set(report) == documented("fleet")
+        assert 0 < report["series"] <= 400, report
+        assert 0 < report["store_bytes_per_receipt"] <= 1_000, report
+
+    holds("fleet", check)
 
 
 @pytest.mark.timeout(300)
