@@ -6,19 +6,21 @@ import gzip
 import random
 import tempfile
 import time
+from collections.abc import Mapping
 from pathlib import Path
 
 from prometheus_client import generate_latest
 
 from benchmarks._report import Report, main
-from inferprint import Config, Tracker
+from inferprint import Config, Exporter, Tracker
+from inferprint.records import Component
 from inferprint.testing import FakeClock, FakeSource
 from inferprint_exporters.prometheus import PrometheusExporter
 from inferprint_exporters.store import StoreExporter
 
 MODELS = 2
 TENANTS = 50
-DEVICES = {"gpu": 8, "cpu": 2, "dram": 2}
+DEVICES: Mapping[Component, int] = {"gpu": 8, "cpu": 2, "dram": 2}
 
 
 def served(url: str, requests: int) -> tuple[bytes, float]:
@@ -31,7 +33,7 @@ def served(url: str, requests: int) -> tuple[bytes, float]:
     ]
     metrics = PrometheusExporter()
     config = Config(location="FRA", pue=1.2, electricity_price=0.2, currency="EUR")
-    exporters = [metrics, StoreExporter(url)]
+    exporters: list[Exporter] = [metrics, StoreExporter(url)]
     began_s = time.process_time()
     with Tracker(config, sources=sources, exporters=exporters, clock=clock) as tracker:
         for number in range(requests):
