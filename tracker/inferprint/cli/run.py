@@ -156,19 +156,20 @@ def _measured(
     labels: Mapping[str, str],
     times: Any,
 ) -> Run:
-    code: int | None = None
     request = tracker.request(model, labels=labels)
     request._begin(owns_thread=False)
     try:
         code = Launched(command, environment()).wait()
-    finally:
-        request._end(_outcome(code))
+    except BaseException:
+        request._end("error")
+        raise
+    request._end(_outcome(code))
     tracker.flush(SETTLE_S)
     receipt = request.receipt(SETTLE_S)
     return Run(command, code, times.own_s(), receipt, tracker.balance())
 
 
-def _outcome(code: int | None) -> Outcome:
+def _outcome(code: int) -> Outcome:
     if code == OK:
         return "ok"
     return "cancelled" if code in CANCELLED else "error"
