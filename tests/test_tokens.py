@@ -241,7 +241,7 @@ class Pair(NamedTuple):
 @pytest.mark.parametrize(
     "result",
     ["text", b"bytes", 1.5, object(), {}, [], [1, 2], (1, 2, 3), Pair(1, 2), {"usage": {}}, str],
-    ids=repr,
+    ids=lambda result: f"{type(result).__name__}-{str(result)[:9]}",
 )
 def test_what_holds_no_counts_is_refused(result: object) -> None:
     """A result without counts is an error that says where the kinds are listed."""
