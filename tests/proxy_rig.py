@@ -16,6 +16,8 @@ from inferprint import Config, Receipt, Tracker
 from inferprint.clock import SystemClock
 from inferprint.proxy.app import Proxy
 from inferprint.proxy.options import Options
+from inferprint.proxy.page import Page
+from inferprint.proxy.server import settings
 from inferprint.testing import FakeSource
 
 WATTS = 100.0
@@ -33,17 +35,17 @@ class _Server(uvicorn.Server):
 
 
 @asynccontextmanager
-async def serving(app: Any) -> AsyncIterator[str]:
+async def serving(app: Any, config: uvicorn.Config | None = None) -> AsyncIterator[str]:
     """Serves an application in this loop; gives its address."""
     with socket.create_server(("127.0.0.1", 0), backlog=256) as sock:
-        config = uvicorn.Config(
+        config = config or uvicorn.Config(
             app,
             lifespan="off",
             log_config=None,
             server_header=False,
             date_header=False,
-            timeout_graceful_shutdown=1,
         )
+        config.timeout_graceful_shutdown = 1
         server = _Server(config)
         task = asyncio.create_task(server.serve(sockets=[sock]))
         while not server.started:
@@ -206,9 +208,12 @@ async def closing(proxy: Proxy) -> AsyncIterator[None]:
 
 @asynccontextmanager
 async def proxied(
-    upstream: str, config: Config | None = None, **options: Any
+    upstream: str,
+    config: Config | None = None,
+    page: Callable[[Tracker], Page] | None = None,
+    **given: Any,
 ) -> AsyncIterator[Rig]:
-    """A proxy in front of an address."""
+    """A proxy in front of an address, served as ``inferprint proxy`` does."""
     kept = Kept()
     clock: Any = SystemClock()
     source = FakeSource(clock, watts=WATTS, idle_w=20.0)
@@ -219,10 +224,11 @@ async def proxied(
         await request.settled(5.0)
         await asyncio.to_thread(tracker.flush, 5.0)
         kept.receipts.clear()
-        proxy = Proxy(Options(upstream=upstream, **options), tracker)
+        options = Options(upstream=upstream, **given)
+        proxy = Proxy(options, tracker, page and page(tracker))
         async with (
             closing(proxy),
-            serving(proxy) as url,
+            serving(proxy, settings(proxy, options)) as url,
             aiohttp.ClientSession(auto_decompress=False) as client,
         ):
             yield Rig(url, tracker, kept, client, source)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -19,11 +20,12 @@ BADGE_JS = Path(__file__).parent / "static" / "badge.js"
 """The file of the element ``<inferprint-badge>``, to serve on a page of one's own."""
 
 
-def live_app(tracker: Tracker) -> Starlette:
+def live_app(tracker: Tracker, hosts: Sequence[str] = ("*",)) -> Starlette:
     """The live page of a tracker as an ASGI application, to be mounted or served.
 
     Args:
         tracker: running or not; it gets one more exporter, so call this once.
+        hosts: names that it may be asked by. All: whoever mounts it sees to that.
 
     Raises:
         MissingExtra: starlette is not installed.
@@ -34,4 +36,4 @@ def live_app(tracker: Tracker) -> Starlette:
         raise MissingExtra("the live page", "serve") from error
     live = LiveExporter(most_models=tracker.config.max_label_values)
     tracker.add_exporter(live)
-    return page_app(live)
+    return page_app(live, hosts)

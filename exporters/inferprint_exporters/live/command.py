@@ -13,7 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from inferprint.cli import OK, Subparsers
-from inferprint.cli.demo import DAY_S, between, load
+from inferprint.cli.arguments import DAY_S, add_clients, between
+from inferprint.cli.demo import load
 
 if TYPE_CHECKING:
     from inferprint import Tracker
@@ -37,13 +38,7 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument(
         "--demo", action="store_true", help="serve a small model here under load, to have requests"
     )
-    parser.add_argument(
-        "--clients",
-        type=between(int, 1, 1000),
-        default=4,
-        metavar="C",
-        help="with --demo, how many clients ask at once (default: 4)",
-    )
+    add_clients(parser, "with --demo, ")
     parser.add_argument(
         "--seconds",
         type=between(float, 0, DAY_S),

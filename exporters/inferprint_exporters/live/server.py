@@ -5,11 +5,11 @@ from __future__ import annotations
 import socket
 import threading
 import time
-from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 import uvicorn
 
+from inferprint.loopback import names_for
 from inferprint_exporters._metrics_server import cannot_listen
 from inferprint_exporters.live.app import page_app
 
@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 __all__ = ["LiveServer"]
 
 LOOK_S = 0.01
-LOOPBACK = ("localhost", "127.0.0.1", "[::1]", "::1")
 
 
 class LiveServer:
@@ -42,11 +41,9 @@ class LiveServer:
             raise cannot_listen(port, host, error, "live") from error
         shown = f"[{host}]" if ":" in host else host
         self.url = f"http://{shown}:{self._socket.getsockname()[1]}/"
-        # A page of elsewhere that has its name resolve to this machine is not let in.
-        hosts = (*LOOPBACK, host) if _is_loopback(host) else ("*",)
         self._server = uvicorn.Server(
             uvicorn.Config(
-                page_app(live, hosts),
+                page_app(live, names_for(host)),
                 loop="asyncio",
                 ws="none",
                 lifespan="off",
@@ -76,10 +73,3 @@ class LiveServer:
     def abandon(self) -> None:
         """Closes the copy of its socket that a forked child has, where its thread is not."""
         self._socket.close()
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

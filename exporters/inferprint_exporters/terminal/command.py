@@ -12,7 +12,7 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING
 
 from inferprint.cli import OK, Subparsers
-from inferprint.cli.demo import between
+from inferprint.cli.arguments import add_clients, between
 from inferprint.errors import InferprintError, MissingExtra
 
 if TYPE_CHECKING:
@@ -44,13 +44,7 @@ def add_parser(subparsers: Subparsers) -> None:
     looks_at.add_argument(
         "--demo", action="store_true", help="a small model that is served here under load"
     )
-    parser.add_argument(
-        "--clients",
-        type=between(int, 1, 1000),
-        default=4,
-        metavar="C",
-        help="with --demo, how many clients ask at once (default: 4)",
-    )
+    add_clients(parser, "with --demo, ")
     parser.add_argument(
         "--interval",
         type=between(float, 0, 3600),

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import argparse
-import math
 import os
-from collections.abc import Callable
 
 from inferprint.cli import FAILED, OK, Subparsers
+from inferprint.cli.arguments import DAY_S, add_clients, between
 from inferprint.errors import MissingExtra
 
 BLAS_THREADS = "1"
-DAY_S = 86_400
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -26,13 +24,7 @@ def add_parser(subparsers: Subparsers) -> None:
         metavar="N",
         help="how long (default: 20)",
     )
-    parser.add_argument(
-        "--clients",
-        type=between(int, 1, 1000),
-        default=4,
-        metavar="C",
-        help="how many at once (default: 4)",
-    )
+    add_clients(parser)
     parser.add_argument(
         "--metrics-port",
         type=between(int, 0, 65_535),
@@ -82,19 +74,3 @@ def load(what: str) -> None:
         import numpy  # noqa: F401
     except ModuleNotFoundError:
         raise MissingExtra(what, "demo") from None
-
-
-def between(convert: type[int] | type[float], low: int, high: int) -> Callable[[str], float]:
-    """A parser of an option's number, for argparse."""
-
-    def parse(text: str) -> float:
-        try:
-            value = convert(text)
-        except ValueError:
-            value = math.nan
-        if not low <= value <= high:
-            kind = "a whole number" if convert is int else "a number"
-            raise argparse.ArgumentTypeError(f"{text!r}: expected {kind} from {low} to {high}")
-        return value
-
-    return parse

@@ -7,6 +7,7 @@ import json
 from typing import TYPE_CHECKING
 
 from inferprint.cli import OK, Subparsers
+from inferprint.cli.arguments import DAY_S, between
 from inferprint.errors import ConfigError, MissingExtra
 
 if TYPE_CHECKING:
@@ -15,6 +16,8 @@ if TYPE_CHECKING:
 PORT = 9466
 MOST_BODY_MIB = 1024
 MEBIBYTE = 1 << 20
+CLIENT_TIMEOUT_S = 30
+PAGE_PATH = "/inferprint"
 
 
 def add_parser(subparsers: Subparsers) -> None:
@@ -49,6 +52,21 @@ def add_parser(subparsers: Subparsers) -> None:
         help=f"refuse larger bodies of requests (default: {MOST_BODY_MIB})",
     )
     parser.add_argument(
+        "--client-timeout",
+        type=between(float, 0.1, DAY_S),
+        default=CLIENT_TIMEOUT_S,
+        metavar="N",
+        help="seconds that a client may take to send the head of a request, and be silent in its "
+        f"body (default: {CLIENT_TIMEOUT_S})",
+    )
+    parser.add_argument(
+        "--page",
+        nargs="?",
+        const=PAGE_PATH,
+        metavar="PATH",
+        help=f"serve the live page too, at this path (default: {PAGE_PATH})",
+    )
+    parser.add_argument(
         "--no-usage", action="store_true", help="do not ask for the usage of streams"
     )
     parser.add_argument(
@@ -73,6 +91,7 @@ def run(args: argparse.Namespace) -> int:
     """
     try:
         from inferprint.proxy.options import Options
+        from inferprint.proxy.page import load_page
         from inferprint.proxy.server import listen, serve
     except ModuleNotFoundError as error:
         if error.name is None or error.name.startswith("inferprint"):
@@ -86,13 +105,15 @@ def run(args: argparse.Namespace) -> int:
         labels=dict(map(_label, args.label)),
         hashed_labels=tuple(args.hash_label),
         most_body_bytes=args.max_body_mib * MEBIBYTE,
+        client_timeout_s=args.client_timeout,
         asks_usage=not args.no_usage,
         in_bodies=not args.no_body,
     )
     sock = listen(args.host, args.port)
     with sock, _tracker(args.upstream, args.pid) as tracker:
+        page = None if args.page is None else load_page(args.page, args.host, tracker)
         url = _url(*sock.getsockname()[:2])
-        serve(options, tracker, sock, lambda: _tell(url, args.upstream, args.json))
+        serve(options, tracker, sock, lambda: _tell(url, args), page)
     return OK
 
 
@@ -128,8 +149,12 @@ def _url(host: str, port: int) -> str:
     return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
 
 
-def _tell(url: str, upstream: str, as_json: bool) -> None:
-    if as_json:
-        print(json.dumps({"listening": url, "upstream": upstream}), flush=True)
-    else:
-        print(f"{url} sends on to {upstream}; clients use {url}/v1", flush=True)
+def _tell(url: str, args: argparse.Namespace) -> None:
+    page = None if args.page is None else f"{url}{args.page}/"
+    if args.json:
+        told = {"listening": url, "upstream": args.upstream} | ({"page": page} if page else {})
+        print(json.dumps(told), flush=True)
+        return
+    print(f"{url} sends on to {args.upstream}; clients use {url}/v1", flush=True)
+    if page is not None:
+        print(f"The page: {page}", flush=True)

@@ -11,6 +11,7 @@ from inferprint.proxy.headers import by_name
 from inferprint.proxy.inbox import Gone, Inbox, Receive, Scope, Send
 from inferprint.proxy.labels import Labels
 from inferprint.proxy.options import Options
+from inferprint.proxy.page import Page
 from inferprint.proxy.parts import Parts, pass_through
 from inferprint.proxy.turns import Turns
 from inferprint.proxy.upstream import Upstream, base_of
@@ -27,14 +28,16 @@ class Proxy:
     Args:
         options: what the operator sets.
         tracker: measures the requests; it is started and stopped by the caller.
+        page: is served at its path in place of what the upstream has there; None: none is.
 
     Raises:
         ConfigError: an option is not usable.
     """
 
-    def __init__(self, options: Options, tracker: Tracker) -> None:
+    def __init__(self, options: Options, tracker: Tracker, page: Page | None = None) -> None:
         self._options = options
         self._tracker = tracker
+        self.page = page
         self._turns = Turns()
         self._upstream = Upstream(base_of(options.upstream))
         most_values = tracker.config.max_label_values
@@ -44,7 +47,9 @@ class Proxy:
         """Serves one request."""
         if scope["type"] != "http":
             return await _refuse(scope, send)
-        inbox = Inbox(receive, self._options.most_body_bytes, _declared(scope))
+        if self.page is not None and self.page.has(scope["path"]):
+            return await self.page(scope, receive, send)
+        inbox = Inbox(receive, self._options, _declared(scope))
         parts = Parts(scope, inbox, send, self._upstream, self._options, self._turns)
         try:
             if scope["method"] == "POST" and scope["path"].rstrip("/").endswith(MEASURED):

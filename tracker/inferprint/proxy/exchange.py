@@ -10,7 +10,7 @@ from inferprint.planned import Plan
 from inferprint.proxy import replies
 from inferprint.proxy.asked import MEMBERS, Asked, asked_of, expected_of, with_usage
 from inferprint.proxy.headers import Wishes, by_name, readable_coding, wishes_of
-from inferprint.proxy.inbox import Gone, TooLarge
+from inferprint.proxy.inbox import Gone, Refused
 from inferprint.proxy.labels import Labels
 from inferprint.proxy.parts import MOST_BUFFERED, Parts
 from inferprint.proxy.relay import Relay
@@ -74,8 +74,8 @@ class Exchange:
             reply = await (self._ask_whole(body) if whole else self._ask(body))
         except ConfigError as error:
             return replies.bad_header(error)
-        except TooLarge:
-            return replies.too_large(parts.options.most_body_bytes)
+        except Refused as error:
+            return replies.refused(error)
         except NotReached as error:
             return replies.no_reply(error)
         self._tracked.begin(self._asked.model)

@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from inferprint.proxy import replies
 from inferprint.proxy.headers import Headers, back, onward, without
-from inferprint.proxy.inbox import Gone, Inbox, Scope, Send, TooLarge
+from inferprint.proxy.inbox import Gone, Inbox, Refused, Scope, Send
 from inferprint.proxy.options import Options
 from inferprint.proxy.turns import Turns
 from inferprint.proxy.upstream import Broken, NotReached, Reply, Upstream
@@ -40,7 +40,7 @@ class Parts(NamedTuple):
         Raises:
             Gone: the client goes before it has sent all of it.
             NotReached: there is no reply.
-            TooLarge: the body is larger than allowed.
+            Refused: the body is larger than allowed, or comes too slowly.
         """
         scope = self.scope
         target: bytes = scope.get("raw_path") or scope["path"].encode()
@@ -53,8 +53,8 @@ class Parts(NamedTuple):
         except NotReached:
             if self.inbox.gone:
                 raise Gone from None
-            if self.inbox.too_large:
-                raise TooLarge from None
+            if self.inbox.refusal is not None:
+                raise self.inbox.refusal from None
             raise
 
     async def start(self, status: int, headers: Headers) -> None:
@@ -94,8 +94,8 @@ async def pass_through(parts: Parts) -> None:
         body, whole = await inbox.start(MOST_BUFFERED)
         inbox.watch()
         reply = await parts.ask(parts.headers, body if whole else _joined(body, inbox))
-    except TooLarge:
-        return await parts.own(replies.too_large(parts.options.most_body_bytes))
+    except Refused as error:
+        return await parts.own(replies.refused(error))
     except NotReached as error:
         return await parts.own(replies.no_reply(error))
     async with reply:

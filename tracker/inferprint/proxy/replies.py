@@ -8,11 +8,11 @@ from typing import Any
 
 from inferprint.errors import BudgetExceeded, ConfigError
 from inferprint.proxy.headers import REQUEST_ID, Headers
-from inferprint.proxy.inbox import Send
+from inferprint.proxy.inbox import Refused, Send
 from inferprint.proxy.upstream import NotReached
 from inferprint.quote import Quote
 
-__all__ = ["Own", "bad_header", "cut_short", "no_reply", "over_budget", "quoted", "too_large"]
+__all__ = ["Own", "bad_header", "cut_short", "no_reply", "over_budget", "quoted", "refused"]
 
 
 class Own:
@@ -53,11 +53,10 @@ def bad_header(error: ConfigError) -> Own:
     return Own(400, _error(str(error), "invalid_request_error"))
 
 
-def too_large(most_bytes: int) -> Own:
-    """The client's body is larger than allowed."""
-    message = f"the body is larger than {most_bytes} bytes, the most that this proxy takes"
+def refused(error: Refused) -> Own:
+    """The client's body is not taken."""
     # The rest of the body is not read, so the connection can't be used again.
-    return Own(413, _error(message, "request_too_large"), [(b"connection", b"close")])
+    return Own(error.status, _error(str(error), error.kind), [(b"connection", b"close")])
 
 
 def no_reply(error: NotReached) -> Own:

@@ -17,8 +17,10 @@ from inferprint._runtime import Tracker
 from inferprint.errors import ConfigError
 from inferprint.proxy.app import Proxy
 from inferprint.proxy.options import Options
+from inferprint.proxy.page import Page
+from inferprint.proxy.protocol import protocol
 
-__all__ = ["listen", "serve"]
+__all__ = ["listen", "serve", "settings"]
 
 SWITCH_S = 0.001
 """Seconds after which a thread lets another have the interpreter: the tracker's thread computes
@@ -47,8 +49,28 @@ def listen(host: str, port: int) -> socket.socket:
         raise ConfigError("port", f"{host}:{port}", expected, "Try --port 0.") from error
 
 
+def settings(proxy: Proxy, options: Options) -> uvicorn.Config:
+    """How uvicorn is to serve it."""
+    return uvicorn.Config(
+        proxy,
+        http=protocol(options.client_timeout_s),
+        ws="none",
+        lifespan="off",
+        log_level="warning",
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        date_header=False,
+        timeout_graceful_shutdown=STOP_S,
+    )
+
+
 def serve(
-    options: Options, tracker: Tracker, sock: socket.socket, ready: Callable[[], None]
+    options: Options,
+    tracker: Tracker,
+    sock: socket.socket,
+    ready: Callable[[], None],
+    page: Page | None = None,
 ) -> None:
     """Serves until a signal stops it.
 
@@ -57,11 +79,12 @@ def serve(
         tracker: measures the requests; it is running.
         sock: as ``listen`` gives it; it is closed at the end.
         ready: called before the first request.
+        page: as for ``Proxy``.
 
     Raises:
         ConfigError: an option is not usable.
     """
-    proxy = Proxy(options, tracker)
+    proxy = Proxy(options, tracker, page)
     switched_s = sys.getswitchinterval()
     sys.setswitchinterval(SWITCH_S)
     # What is loaded by now stays: looked through for garbage, it would hold up every request
@@ -70,7 +93,7 @@ def serve(
     gc.freeze()
     try:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(_serve(proxy, sock, ready))
+            runner.run(_serve(proxy, settings(proxy, options), sock, ready))
     finally:
         sys.setswitchinterval(switched_s)
         gc.unfreeze()
@@ -93,26 +116,21 @@ class _Server(uvicorn.Server):
         self.should_exit = True
 
 
-async def _serve(proxy: Proxy, sock: socket.socket, ready: Callable[[], None]) -> None:
-    server = _Server(
-        uvicorn.Config(
-            proxy,
-            http="httptools",
-            ws="none",
-            lifespan="off",
-            log_level="warning",
-            access_log=False,
-            proxy_headers=False,
-            server_header=False,
-            date_header=False,
-            timeout_graceful_shutdown=STOP_S,
-        )
-    )
+async def _serve(
+    proxy: Proxy, config: uvicorn.Config, sock: socket.socket, ready: Callable[[], None]
+) -> None:
+    server = _Server(config)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, server.stop)
+        loop.add_signal_handler(number, _stop, server, proxy)
     ready()
     try:
         await server.serve(sockets=[sock])
     finally:
         await proxy.close()
+
+
+def _stop(server: _Server, proxy: Proxy) -> None:
+    server.stop()
+    if proxy.page is not None:
+        proxy.page.close()
