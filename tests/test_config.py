@@ -59,6 +59,10 @@ REFUSED: dict[str, tuple[list[object], str]] = {
     "live_host": (["", None, 5], "a text"),
     "store_url": (["", " ", 5], "a text or None"),
     "agent": (["", " ", 5, "/" + 107 * "x"], "107 bytes"),
+    "engine_metrics_url": (
+        ["", "127.0.0.1:8000/metrics", "file:///etc/passwd", "http://user:word@x/metrics", 5],
+        "an address such as 'https://api.example.org', with no account or query in it",
+    ),
     "max_label_values": ([0, -1, 1.5, None, True], "from 1 to"),
 }
 CASES = [(name, value, right) for name, (values, right) in REFUSED.items() for value in values]
@@ -101,6 +105,7 @@ FROM_ENVIRONMENT: dict[str, tuple[str, object]] = {
     "live_host": ("0.0.0.0", "0.0.0.0"),
     "store_url": ("sqlite:///receipts.db", "sqlite:///receipts.db"),
     "agent": ("/run/agent.sock", "/run/agent.sock"),
+    "engine_metrics_url": ("http://127.0.0.1:8000/metrics", "http://127.0.0.1:8000/metrics"),
     "max_label_values": ("7", 7),
 }
 # What a field can't be set without.

@@ -22,6 +22,7 @@ from prometheus_client.openmetrics.parser import text_string_to_metric_families
 from fake_tracker import FakeTracker, gpu_books, grid_intensity
 from inferprint import Config, ConfigError, Exporter, Tracker, __version__, flags
 from inferprint.impacts import Carbon, Cost
+from inferprint.integrations.engine_metrics import TokenCounts
 from inferprint.receipt import Receipt
 from inferprint.records import Tokens
 from inferprint.testing import FakeClock, FakeSource
@@ -701,6 +702,9 @@ class TestDocumentation:
         tracker.source_errors = {("nvml", "lost"): 1}
         tracker.dropped_receipts = {"store": 1}
         exporter = started(tracker)
+        for number in (0, 1, 1):
+            counts = TokenCounts("vllm", {MODEL: Tokens(number, number, number)})
+            exporter._engine_totals.take(counts, {"gpu": ("measured", 0.0)})
         hosted = receipt(parts={"gpu": component(1.0)})
         exporter.export(
             [

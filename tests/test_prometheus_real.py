@@ -12,6 +12,7 @@ from prometheus_client import generate_latest
 
 from fake_tracker import FakeTracker, gpu_books, grid_intensity
 from inferprint.impacts import Carbon, Cost
+from inferprint.integrations.engine_metrics import TokenCounts
 from inferprint.receipt import Receipt
 from inferprint.records import Tokens
 from inferprint_exporters.prometheus import PrometheusExporter
@@ -75,12 +76,20 @@ def server(exporter: PrometheusExporter, tmp_path: Path) -> Iterator[Prometheus]
         yield server
 
 
+def served_by_an_engine(exporter: PrometheusExporter, seen: int) -> None:
+    """What an engine and the GPU have counted after so many requests."""
+    counts = TokenCounts("vllm", {"m": Tokens(10 * seen, 2 * seen, 5 * seen)})
+    exporter._engine_totals.take(counts, {"gpu": ("measured", 100.0 * seen)})
+
+
 def test_promtool_has_nothing_to_say(exporter: PrometheusExporter) -> None:
     """Names, units, help texts and types of every family pass Prometheus's own linter."""
     program = require_program("promtool", INSTALL)
     exporter.export(requests())
+    for seen in (0, 1, 1):
+        served_by_an_engine(exporter, seen)
     text = generate_latest(exporter.registry)
-    assert len({line for line in text.splitlines() if line.startswith(b"# TYPE")}) == 26
+    assert len({line for line in text.splitlines() if line.startswith(b"# TYPE")}) == 29
     done = subprocess.run([program, "check", "metrics"], input=text, capture_output=True)
     assert (done.returncode, done.stdout + done.stderr) == (0, b"")
 
@@ -99,15 +108,20 @@ def test_prometheus_tells_joules_per_token(
 def test_every_documented_query_has_an_answer(
     exporter: PrometheusExporter, tracker: FakeTracker, server: Prometheus
 ) -> None:
-    """The queries of docs/metrics.md run, and the first gives joules per token as a rate."""
+    """The queries of docs/metrics.md run; the first two give joules per token as a rate, of an
+    engine's windows and of requests.
+    """
     requests_seen = "sum(inferprint_request_energy_joules_count)"
-    for seen in (3, 6):
+    for seen in (3, 6, 9):
         exporter.export(requests())
         tracker.devices["GPU-1"] = gpu_books(measured_j=1000.0 * seen)
+        served_by_an_engine(exporter, seen)
         server.wait_for(requests_seen, lambda count, seen=seen: count == seen)
     assert len(PROMQL) >= 3
     assert [query for query in PROMQL if not server.query(query)] == []
-    assert server.value(PROMQL[0]) == pytest.approx(500.0 / 40, rel=1e-6)
+    engine, of_requests = PROMQL[:2]
+    assert server.value(engine) == pytest.approx(100.0 / (10 - 2 + 5), rel=1e-6)
+    assert server.value(of_requests) == pytest.approx(500.0 / 40, rel=1e-6)
 
 
 def test_exemplars_lead_from_a_bucket_to_the_request(

@@ -113,6 +113,26 @@ FAMILIES = (
         "joules",
     ),
     Family(
+        "inferprint_engine_tokens_total",
+        _COUNTER,
+        "Tokens by an engine's own counters, of all its requests, tracked or not.",
+        ("engine", "model", "type", "window"),
+    ),
+    Family(
+        "inferprint_engine_window_energy_joules_total",
+        _COUNTER,
+        "Energy of all devices in windows in which this model of an engine alone had tokens.",
+        ("engine", "model", "component", "provenance"),
+        "joules",
+    ),
+    Family(
+        "inferprint_engine_unassigned_window_energy_joules_total",
+        _COUNTER,
+        "Energy of all devices in windows in which several models had tokens, or none had.",
+        ("engine", "component", "provenance", "window"),
+        "joules",
+    ),
+    Family(
         "inferprint_device_energy_joules_total",
         _COUNTER,
         "Energy that a device used since the tracker started.",

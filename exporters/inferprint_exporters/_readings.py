@@ -12,7 +12,7 @@ from inferprint_exporters._families import Values
 if TYPE_CHECKING:
     from inferprint import Tracker
 
-__all__ = ["read_tracker"]
+__all__ = ["Cap", "read_tracker"]
 
 Cap = Callable[[str, str], str]
 """Takes a label's name and value, gives the value to show."""

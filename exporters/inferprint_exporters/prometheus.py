@@ -17,6 +17,7 @@ from prometheus_client.core import Metric
 
 from inferprint._version import __version__
 from inferprint.receipt import Receipt
+from inferprint_exporters._engine import EngineTotals, EngineWatch
 from inferprint_exporters._families import FAMILIES, Values, render
 from inferprint_exporters._metrics_server import MetricsServer
 from inferprint_exporters._readings import read_tracker
@@ -59,6 +60,7 @@ class PrometheusExporter:
         self._max_label_values = max_label_values
         self._tracker: Tracker | None = None
         self._server: MetricsServer | None = None
+        self._engine: EngineWatch | None = None
         self._begin()
         self.registry.register(self)
 
@@ -66,6 +68,7 @@ class PrometheusExporter:
         self._pid = os.getpid()
         self._lock = threading.Lock()
         self._totals = Totals()
+        self._engine_totals = EngineTotals(self._locked_cap)
         self._label_values: defaultdict[str, dict[str, str]] = defaultdict(dict)
         self._charged_j: dict[tuple[str, ...], float] = {}
 
@@ -81,7 +84,8 @@ class PrometheusExporter:
         return self._server.port if self._server else None
 
     def start(self, tracker: Tracker) -> None:
-        """Reads this tracker at scrapes from now on, and serves if it is to.
+        """Reads this tracker at scrapes from now on, and serves if it is to. Where the settings
+        name an engine's metrics, it looks at them too.
 
         In the child of a fork it begins anew: what the parent counted stays the parent's.
 
@@ -94,6 +98,8 @@ class PrometheusExporter:
         if self._listen is not None:
             host, port = self._listen
             self._server = self.start_http_server(port, host)
+        if (url := tracker.config.engine_metrics_url) is not None:
+            self._engine = EngineWatch(url, tracker, self._engine_totals)
 
     def export(self, receipts: Sequence[Receipt]) -> None:
         """Adds settled receipts to the totals."""
@@ -104,7 +110,10 @@ class PrometheusExporter:
                 self._totals.add(receipt, model, unix_s)
 
     def close(self) -> None:
-        """Stops the server that ``start`` started."""
+        """Stops what ``start`` started."""
+        if self._engine is not None:
+            self._engine.close()
+            self._engine = None
         if self._server is not None:
             self._server.close()
             self._server = None
@@ -113,6 +122,7 @@ class PrometheusExporter:
         if self._server is not None:
             self._server.abandon()
             self._server = None
+        self._engine = None
         self._begin()
 
     def start_http_server(self, port: int = 9464, addr: str = "127.0.0.1") -> MetricsServer:
@@ -140,6 +150,7 @@ class PrometheusExporter:
         values: dict[str, Any] = {"inferprint_build_info": {(__version__,): 1.0}}
         if self._tracker is not None:
             values |= self._read(self._tracker)
+        values |= self._engine_totals.snapshot()
         with self._lock:
             values |= self._totals.snapshot()
         return render(values)

@@ -58,6 +58,7 @@ _TEXTS = (
     "store_url",
 )
 _OPTIONAL = {
+    "engine_metrics_url",
     "factors_path",
     "hardware",
     "intensity_cache_path",
@@ -66,7 +67,7 @@ _OPTIONAL = {
     "sources",
     "store_url",
 }
-_URLS = ("electricity_maps_url", "watttime_url")
+_URLS = ("electricity_maps_url", "engine_metrics_url", "watttime_url")
 
 
 def check(config: Config) -> None:
@@ -149,7 +150,8 @@ def _intensity(config: Config) -> None:
     if config.carbon_intensity_source is not None:
         parse_source(config.carbon_intensity_source)
     for name in _URLS:
-        _url(name, getattr(config, name))
+        if (value := getattr(config, name)) is not None or name not in _OPTIONAL:
+            _url(name, value)
 
 
 def _url(field_: str, value: object) -> None:

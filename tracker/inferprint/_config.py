@@ -100,6 +100,8 @@ class Config:
         agent: socket of this host's agent (``inferprint agent``), which then reads the devices,
             keeps the books and says what energy means; sources or a clock that a tracker is
             given win over it. None: this process reads them itself.
+        engine_metrics_url: the metrics of an engine that no hook reaches, such as
+            ``http://127.0.0.1:8000/metrics``; the Prometheus exporter looks at them. None: none.
         max_label_values: distinct values of a metric's label; what is past it is ``other``.
 
     Raises:
@@ -146,6 +148,7 @@ class Config:
     live_host: str = _setting("live_host", "127.0.0.1", str)
     store_url: str | None = _setting("store_url", None, str)
     agent: str | None = _setting("agent", None, str)
+    engine_metrics_url: str | None = _setting("engine_metrics_url", None, str)
     max_label_values: int = _setting("max_label_values", 100, int)
 
     def __post_init__(self) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import http.client
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from datetime import UTC, datetime
 from urllib.parse import urlsplit, urlunsplit
@@ -14,22 +12,17 @@ from prometheus_client.core import Metric
 from prometheus_client.parser import text_string_to_metric_families
 
 from inferprint.errors import ConfigError, InferprintError
+from inferprint.page_text import read_page, reason
 from inferprint_exporters.terminal.families import Families
 from inferprint_exporters.terminal.view import View, as_of_then
 
 __all__ = ["Attached", "metrics_url"]
 
 EXAMPLE = "http://127.0.0.1:9464/metrics"
-# A page that takes longer, or is larger, is not one of inferprint's.
-ANSWERS_WITHIN_S, READ_WITHIN_S, MOST_BYTES = 2.0, 5.0, 16 * 2**20
-CHUNK = 65_536
 
 COUNTS_ALONE = (
     "Metrics name no request: those in flight are counts by model here, without their costs."
 )
-
-# What an environment names as a proxy is for the web, and not for a server of one's own.
-_opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def metrics_url(text: str) -> str:
@@ -69,9 +62,9 @@ class Attached:
             InferprintError: it says nothing, or nothing of inferprint.
         """
         try:
-            families = Families(_parsed(_read(self.url)))
+            families = Families(_parsed(read_page(self.url)))
         except (OSError, http.client.HTTPException, ValueError) as error:
-            raise InferprintError(f"{self.url} cannot be read: {_reason(error)}. {MEND}") from error
+            raise InferprintError(f"{self.url} cannot be read: {reason(error)}. {MEND}") from error
         if not families:
             raise InferprintError(f"{self.url} has metrics, but none of inferprint's. {MEND}")
         view = self._view(families)
@@ -113,30 +106,8 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds")
 
 
-def _read(url: str) -> str:
-    """The page as text, within limits of time and of size."""
-    until_s, page = time.monotonic() + READ_WITHIN_S, bytearray()
-    with _opener.open(url, timeout=ANSWERS_WITHIN_S) as reply:
-        while chunk := reply.read1(CHUNK):
-            page += chunk
-            if len(page) > MOST_BYTES:
-                raise ValueError(f"more than {MOST_BYTES >> 20} MiB")
-            if time.monotonic() > until_s:
-                raise TimeoutError(f"not all of it within {READ_WITHIN_S:g} s")
-    return page.decode("utf-8", "replace")
-
-
 def _parsed(text: str) -> Iterator[Metric]:
     try:
         yield from text_string_to_metric_families(text)
     except (ValueError, KeyError, IndexError) as error:
         raise ValueError("it is no page of Prometheus metrics") from error
-
-
-def _reason(error: Exception) -> str:
-    if isinstance(error, urllib.error.HTTPError):
-        error.close()
-        return f"HTTP {error.code}"
-    if isinstance(error, urllib.error.URLError):
-        return str(error.reason)
-    return str(error) or type(error).__name__

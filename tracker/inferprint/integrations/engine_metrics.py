@@ -14,10 +14,11 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from http.client import HTTPException
 from typing import NamedTuple
 
 from inferprint.errors import ReadingError
-from inferprint.integrations._calls import imported
+from inferprint.page_text import read_page, reason
 from inferprint.ranges import Range
 from inferprint.records import Tokens
 
@@ -130,24 +131,20 @@ def engine_windows(
     return [_window(after.engine, model, tokens, alone) for model, tokens in busy.items()]
 
 
-def scrape(url: str, timeout_s: float = 2.0) -> TokenCounts:
-    """Reads an engine's counters.
+def scrape(url: str) -> TokenCounts:
+    """Reads an engine's counters; it takes at most a few seconds.
 
     Args:
         url: of its metrics, such as ``http://127.0.0.1:8000/metrics``.
-        timeout_s: seconds to wait for them.
 
     Raises:
-        MissingExtra: the package httpx is not installed.
         ReadingError: they could not be read, or are of no engine that is known.
     """
-    httpx = imported("httpx", "scraping an engine's metrics", "live")
     try:
-        reply = httpx.get(url, timeout=timeout_s)
-        reply.raise_for_status()
-    except (httpx.HTTPError, httpx.InvalidURL) as error:
-        raise ReadingError(f"{url} could not be read: {error}", "unreachable") from error
-    counts = read_counts(reply.text)
+        page = read_page(url)
+    except (OSError, HTTPException, ValueError) as error:
+        raise ReadingError(f"{url} could not be read: {reason(error)}", "unreachable") from error
+    counts = read_counts(page)
     if counts is None:
         known = ", ".join(engine.name for engine in ENGINES)
         raise ReadingError(f"{url} has no token counters of {known}", "unknown")
