@@ -35,7 +35,8 @@ def require_program(name: str, install: str) -> str:
 
 def require_module(name: str, install: str) -> Any:
     """A large package that the test imports, or ``missing``."""
-    return importlib.import_module(name) if find_spec(name) else missing(name, install)
+    package = name.partition(".")[0]
+    return importlib.import_module(name) if find_spec(package) else missing(package, install)
 
 
 def run_python(

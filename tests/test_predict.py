@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -65,6 +66,13 @@ def test_items_are_counted(rig: Rig, given: Any, count: int) -> None:
     assert (per_item(receipt) is None) == (count == 0)
 
 
+def test_items_are_counted_by_the_arguments_name(rig: Rig) -> None:
+    """Wherever it stands among those that are given by name."""
+    encoder = track_predict(Encoder(rig), method="encode", tracker=rig.tracker)
+    encoder.encode(fail=False, sentences=["a", "b", "c"])
+    assert rig.one_receipt().labels == {"items": "3"}
+
+
 def test_what_counts_may_fail(rig: Rig) -> None:
     """The call goes on, and its receipt has no figure for an item."""
     encoder = track_predict(
@@ -113,3 +121,52 @@ def test_scikit_learn(rig: Rig) -> None:
     assert (tracked.predict(data) == expected).all()
     receipt = rig.one_receipt()
     assert (receipt.model, receipt.labels) == ("LogisticRegression", {"items": "20"})
+
+
+@pytest.fixture
+def sentences(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Any:
+    """A real SentenceTransformer: a BERT of random weights and the mean of its words."""
+    tqdm = require_module("tqdm", "pip install tqdm")
+    monkeypatch.setattr(tqdm.tqdm, "monitor_interval", 0)  # else it leaves a thread behind
+    package = require_module("sentence_transformers", "pip install sentence-transformers")
+    transformers = require_module("transformers", "pip install transformers")
+    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "a", "b", "c"]
+    (tmp_path / "vocab.txt").write_text("\n".join(words))
+    transformers.BertTokenizer(str(tmp_path / "vocab.txt")).save_pretrained(tmp_path)
+    config = transformers.BertConfig(
+        vocab_size=len(words),
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=16,
+        max_position_embeddings=32,
+    )
+    transformers.BertModel(config).save_pretrained(tmp_path)
+    modules = package.sentence_transformer.modules
+    parts = [modules.Transformer(str(tmp_path)), modules.Pooling(16)]
+    return package.SentenceTransformer(modules=parts, device="cpu")
+
+
+@pytest.mark.real
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+def test_sentence_transformers(rig: Rig, sentences: Any) -> None:
+    """A real model encodes what it encodes, with a receipt of its items: of texts, of one text, of
+    none; by a name of the argument, old or new; by the methods that lead to ``encode``.
+    """
+    texts = ["a b", "c", "b a c"]
+    expected = sentences.encode(texts)
+    tracked = track_predict(sentences, method="encode", tracker=rig.tracker)
+    assert tracked is sentences
+    assert (tracked.encode(texts, batch_size=2) == expected).all()
+    assert tracked.encode("a b").shape == (16,)
+    assert tracked.encode([]).shape[0] == 0
+    assert (tracked.encode(normalize_embeddings=False, inputs=texts) == expected).all()
+    assert tracked.encode(sentences=texts, show_progress_bar=False).shape == (3, 16)
+    assert tracked.encode_query(texts, convert_to_tensor=True).shape == (3, 16)
+    assert tracked.encode_document("c").shape == (16,)
+    with pytest.raises(Exception):  # noqa: B017 - the package's own, whichever it is
+        tracked.encode([object()])
+    receipts = rig.receipts()
+    assert {one.model for one in receipts} == {"SentenceTransformer"}
+    assert [one.labels["items"] for one in receipts] == ["3", "1", "0", "3", "3", "3", "1", "1"]
+    assert [one.outcome for one in receipts] == ["ok"] * 7 + ["error"]

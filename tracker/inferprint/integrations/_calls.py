@@ -14,6 +14,8 @@ from inferprint.request import NO_LABELS, Request, as_current, outcome_of
 from inferprint.tokens import read_tokens
 
 if TYPE_CHECKING:
+    from types import TracebackType
+
     from inferprint._runtime import Tracker
 
 __all__ = ["Call", "Calls", "imported"]
@@ -93,6 +95,8 @@ class Calls:
 class Call:
     """A request that is open, or nothing where it could not be opened; no method raises.
 
+    Around a block it ends with it, and as it does.
+
     Attributes:
         request: the request; None: there is none.
     """
@@ -102,6 +106,17 @@ class Call:
     def __init__(self, calls: Calls) -> None:
         self._calls = calls
         self.request: Request | None = None
+
+    def __enter__(self) -> Call:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        self.end("ok" if error is None else error)
 
     def guard(self, step: Callable[[], object]) -> None:
         """Takes a step of ours; what it raises is counted, and goes no further."""

@@ -62,7 +62,7 @@ def track_predict(
         raise TypeError(f"model={model!r}: expected a model with a method {method}")
     calls = Calls("predict", tracker, labels)
     wrap = _async_method if inspect.iscoroutinefunction(called) else _method
-    opener = _Opener(calls, name or type(model).__name__, items or _count)
+    opener = _Opener(calls, name or type(model).__name__, items or _count, _first(called))
     # Past a class's own ``__setattr__``, which torch's modules have.
     vars(model)[method] = wrap(called, opener)
     return model
@@ -79,13 +79,15 @@ def per_item(receipt: Receipt) -> Range | None:
 class _Opener:
     """Opens the request of a call, with its items counted."""
 
-    def __init__(self, calls: Calls, name: str, items: Callable[[Any], int]) -> None:
-        self._calls, self._name, self._items = calls, name, items
+    def __init__(self, calls: Calls, name: str, items: Callable[[Any], int], argument: str) -> None:
+        self._calls, self._name, self._items, self._argument = calls, name, items, argument
 
     def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any], own: bool) -> Call:
         labels: Mapping[str, str] = NO_LABELS
         try:
-            given = args[0] if args else next(iter(kwargs.values()))
+            # Some take it by a name of before, too.
+            named = self._argument if self._argument in kwargs else next(iter(kwargs), "")
+            given = args[0] if args else kwargs[named]
             labels = {ITEMS: str(int(self._items(given)))}
         except Exception as error:  # noqa: BLE001 - the user's function may raise anything
             self._calls.fault(error)
@@ -95,14 +97,8 @@ class _Opener:
 def _method(method: Callable[..., Any], opened: _Opener) -> Callable[..., Any]:
     @functools.wraps(method)
     def tracked(*args: Any, **kwargs: Any) -> Any:
-        call = opened(args, kwargs, own=True)
-        try:
-            result = method(*args, **kwargs)
-        except BaseException as error:
-            call.end(error)
-            raise
-        call.end("ok")
-        return result
+        with opened(args, kwargs, own=True):
+            return method(*args, **kwargs)
 
     return tracked
 
@@ -110,16 +106,18 @@ def _method(method: Callable[..., Any], opened: _Opener) -> Callable[..., Any]:
 def _async_method(method: Callable[..., Any], opened: _Opener) -> Callable[..., Any]:
     @functools.wraps(method)
     async def tracked(*args: Any, **kwargs: Any) -> Any:
-        call = opened(args, kwargs, own=False)
-        try:
-            result = await method(*args, **kwargs)
-        except BaseException as error:
-            call.end(error)
-            raise
-        call.end("ok")
-        return result
+        with opened(args, kwargs, own=False):
+            return await method(*args, **kwargs)
 
     return tracked
+
+
+def _first(method: Callable[..., Any]) -> str:
+    """The name of a method's first argument; empty where it does not tell."""
+    try:
+        return next(iter(inspect.signature(method).parameters), "")
+    except (TypeError, ValueError):
+        return ""
 
 
 def _count(given: Any) -> int:

@@ -75,16 +75,11 @@ def _generate(model: Any, calls: Calls, name: str) -> Callable[..., Any]:
         if _is_paged(model, args, kwargs):  # its requests are those of continuous batching
             return generate(*args, **kwargs)
         # The thread is its own from start to end, whether or not a loop runs in it.
-        call = calls.open(name, owns_thread=True)
-        run = _Run(model, call, args, kwargs)
-        try:
+        with calls.open(name, owns_thread=True) as call:
+            run = _Run(model, call, args, kwargs)
             result = generate(*args, **run.watched(kwargs, len(args)))
-        except BaseException as error:
-            call.end(error)
-            raise
-        call.tell(lambda: run.tokens(result))
-        call.end("ok")
-        return result
+            call.tell(lambda: run.tokens(result))
+            return result
 
     return tracked
 
