@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Collection, MutableMapping
+from collections.abc import Awaitable, Callable, MutableMapping
 from typing import Any, TypeAlias
 
-from inferprint._default import get_tracker
-from inferprint._runtime import Tracker
+from inferprint.integrations._middleware import REQUEST_ID, Middleware
 from inferprint.request import Request
 from inferprint.wire import footprint_of
 
@@ -18,11 +17,10 @@ Receive: TypeAlias = Callable[[], Awaitable[Message]]
 Send: TypeAlias = Callable[[Message], Awaitable[None]]
 App: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 
-REQUEST_ID = b"x-inferprint-request-id"
 ENERGY = b"x-inferprint-energy-joules"
 
 
-class FootprintMiddleware:
+class FootprintMiddleware(Middleware[App]):
     """Measures the requests of an ASGI application.
 
     In a route, ``inferprint.current()`` is the request, to be told of tokens. Every reply gets
@@ -36,24 +34,11 @@ class FootprintMiddleware:
         tracker: measures them; None: the process-wide one.
     """
 
-    def __init__(
-        self,
-        app: App,
-        *,
-        model: str = "",
-        paths: Collection[str] = (),
-        tracker: Tracker | None = None,
-    ) -> None:
-        self._app = app
-        self._model = model
-        self._paths = tuple(paths)
-        self._tracker = tracker
-
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Serves one request."""
-        if scope["type"] != "http" or not self._measures(scope["path"]):
+        request = self._request(scope["path"]) if scope["type"] == "http" else None
+        if request is None:
             return await self._app(scope, receive, send)
-        request = (self._tracker or get_tracker()).request(self._model)
         reply = _Reply(request, send)
         try:
             async with request:
@@ -63,9 +48,6 @@ class FootprintMiddleware:
         except _Failed:
             return None
         return None
-
-    def _measures(self, path: str) -> bool:
-        return not self._paths or path.startswith(self._paths)
 
 
 class _Failed(Exception):
@@ -93,6 +75,6 @@ class _Reply:
         await self._send(message)
 
     def _own(self, plain: bool) -> list[tuple[bytes, bytes]]:
-        own = [(REQUEST_ID, self._request.request_id.encode())]
+        own = [(REQUEST_ID.encode(), self._request.request_id.encode())]
         joules = footprint_of(self._request.estimate())["energy_joules"] if plain else None
         return own if joules is None else [*own, (ENERGY, repr(joules).encode())]

@@ -8,11 +8,10 @@ from fastapi import Response
 
 from inferprint._default import get_tracker
 from inferprint._runtime import Tracker
+from inferprint.integrations._middleware import REQUEST_ID
 from inferprint.request import Request
 
 __all__ = ["Measured"]
-
-REQUEST_ID = "x-inferprint-request-id"
 
 
 class Measured:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, TypeAlias
 
-from inferprint._default import get_tracker
-from inferprint._runtime import Tracker
+from inferprint.integrations._middleware import REQUEST_ID, Middleware
 from inferprint.records import Outcome
 from inferprint.request import Request, as_current, outcome_of
 
@@ -16,10 +15,8 @@ Environ: TypeAlias = dict[str, Any]
 StartResponse: TypeAlias = Callable[..., Callable[[bytes], object]]
 App: TypeAlias = Callable[[Environ, StartResponse], Iterable[bytes]]
 
-REQUEST_ID = "x-inferprint-request-id"
 
-
-class FootprintMiddleware:
+class FootprintMiddleware(Middleware[App]):
     """Measures the requests of a WSGI application, each until the last part of its reply.
 
     In a view, ``inferprint.current()`` is the request, to be told of tokens. Every reply gets
@@ -33,24 +30,11 @@ class FootprintMiddleware:
         tracker: measures them; None: the process-wide one.
     """
 
-    def __init__(
-        self,
-        app: App,
-        *,
-        model: str = "",
-        paths: Collection[str] = (),
-        tracker: Tracker | None = None,
-    ) -> None:
-        self._app = app
-        self._model = model
-        self._paths = tuple(paths)
-        self._tracker = tracker
-
     def __call__(self, environ: Environ, start_response: StartResponse) -> Iterable[bytes]:
         """Serves one request."""
-        if self._paths and not environ.get("PATH_INFO", "").startswith(self._paths):
+        request = self._request(environ.get("PATH_INFO", ""))
+        if request is None:
             return self._app(environ, start_response)
-        request = (self._tracker or get_tracker()).request(self._model)
         return _Reply(request, self._app, environ, start_response)
 
 
