@@ -41,6 +41,7 @@ PURE = (
     "learning.own",
     "learning.record",
     "levels",
+    "loopback",
     "notes",
     "outlook",
     "owners",
