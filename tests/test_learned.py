@@ -88,7 +88,12 @@ def test_the_receipt_names_the_rule_that_charged_it(rig: Rig) -> None:
     """Requests that ended before anything was known say time in flight; later ones that their
     work was weighed by what was learned.
     """
-    Served(rig).warm_up()
+    served = Served(rig)
+    served.start()
+    served.run(5)
+    served.end()
+    served.run(5)
+    served.warm_up()
     methods = [receipt.attribution_method for receipt in rig.receipts()]
     assert methods[0] == "time_in_flight"
     assert methods[-1] == "learned_work"

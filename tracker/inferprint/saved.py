@@ -27,7 +27,7 @@ from inferprint.outlook import NOTHING_KNOWN, DeviceOutlook, Outlook, model_outl
 from inferprint.records import Device
 
 FORMAT = "inferprint-learned"
-VERSION = 1
+VERSION = 2
 
 _BAD = (ArithmeticError, AttributeError, IndexError, KeyError, TypeError, ValueError)
 

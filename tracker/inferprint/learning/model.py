@@ -11,10 +11,12 @@ from collections import deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
+from inferprint.learning.alike import alike
 from inferprint.learning.errors import Errors, Misfit, errors_of
-from inferprint.learning.fit import RecursiveFit, Row
+from inferprint.learning.fit import Observation, RecursiveFit
 from inferprint.learning.law import bend_slope, saturated, slope
 from inferprint.learning.noise import OUTLIER, Noise, Scatter
+from inferprint.learning.past import Past
 from inferprint.learning.prior import Prior
 from inferprint.learning.work import NO_WORK, WindowWork, Work, sum_of, window_of
 
@@ -28,11 +30,11 @@ RECENT = 48
 """Rows that are fitted anew each time: the law is not linear, and the first estimates are far
 off."""
 
-_RELEARN_KEEP = 0.02
+_RELEARN_KEEP = 0.005
 _RELEARN_ROWS = 6
 _LEAST_W = 1e-3
 _LEAST_S = 1e-9
-EASE_S = 15.0
+EASE_S = 2.0
 """Own work counts in full only when this has been seen a few times over, and the rest of it is
 shared alike: the first estimates are the least certain, and equal shares of time are what there
 was before them."""
@@ -45,18 +47,13 @@ TOLD = 0.9
 """Windows have told something of own work if they narrow its deviation, by itself or relative
 to it, to this part of what is expected before any are seen."""
 
-LEAST_SEEN_S = 5.0
+LEAST_SEEN_S = 1.0
 """Nothing is taken to be known before requests have run for this long."""
-
-UNLIKE = 1.0
-"""Deviation of the difference of two models' costs of a token, relative to the larger."""
 
 _LEAST_BUSY = 0.2
 _LEAST_TOKENS = 1e-3
-
-
-Observation = tuple[Row, float, float]
-"""As ``RecursiveFit.observe`` takes it."""
+# Of what is expected of a cost, where it is compared with another model's.
+_LEAST_COST = 0.2
 
 
 class Weights(NamedTuple):
@@ -94,7 +91,10 @@ class WorkModel:
 
     def __init__(self) -> None:
         self._fit = RecursiveFit()
-        self._fixed, self._bend = self._fit.add(), self._fit.add()
+        self._fixed, self._bend = 0, 1
+        self._past = Past(self._fixed, self._bend)
+        for _ in (self._fixed, self._bend):
+            self._add()
         self._own: dict[str, Sequence[int]] = {}
         self._prior = Prior()
         self._noise = Noise()
@@ -186,6 +186,7 @@ class WorkModel:
         self._expect(models)
         seen = [self._linear(row) for row in self._recent]
         alike = self._alike(models)
+        self._fit.recall(self._past.read(self._fit.estimate))
         self._fit.try_again([*(observation for observation, _ in seen), *alike])
         self._noise.settle(off for _, off in seen)
         self._fit.solve(self._indices(models))
@@ -243,15 +244,22 @@ class WorkModel:
         strange = (row.active_j - expected_j) / self._deviation_j(row, expected_j)
         self._misfit.add(strange)
         if self._noise.changed(strange):
-            self._fit.forget(_RELEARN_KEEP)
+            self._past.forget(_RELEARN_KEEP)
             for _ in range(len(self._recent) - _RELEARN_ROWS):
                 self._recent.popleft()
 
     def _keep(self, row: WindowWork) -> None:
-        """A row is not looked at again: it counts as seen with what is known now."""
-        (derivatives, target, precision), _ = self._linear(row)
-        self._fit.replace(derivatives, max(0.0, 1 - row.duration_s / HORIZON_S))
-        self._fit.observe(derivatives, target, precision)
+        """A row is not looked at one by one again."""
+        (_, _, precision), _ = self._linear(row)
+        made_of = [(self._fixed, row.busy_s), *self._tokens(row)]
+        keep = max(0.0, 1 - row.duration_s / HORIZON_S)
+        self._past.take(made_of, (row.active_j, precision), self._expected_j(row), keep)
+
+    def _tokens(self, row: WindowWork) -> Iterator[tuple[int, float]]:
+        """A row's own work, by the parameters that are its price."""
+        for model, work in row.work.items():
+            own = zip(self._own.get(model, ()), work, strict=False)
+            yield from ((i, tokens) for i, tokens in own if tokens > _LEAST_TOKENS)
 
     def _linear(self, row: WindowWork) -> tuple[Observation, tuple[float, Scatter]]:
         """A row as an observation that is linear about the present estimate (a step of Gauss
@@ -265,9 +273,7 @@ class WorkModel:
             (self._fixed, row.busy_s * steep),
             (self._bend, row.busy_s * bend_slope(drive_w, bend)),
         ]
-        for model, work in row.work.items():
-            own = zip(self._own.get(model, ()), work, strict=False)
-            derivatives += [(i, steep * tokens) for i, tokens in own if tokens > _LEAST_TOKENS]
+        derivatives += [(i, steep * tokens) for i, tokens in self._tokens(row)]
         expected_j = row.busy_s * saturated(drive_w, bend)
         off_j = row.active_j - expected_j
         scatter = self._scatter(row, expected_j, steep)
@@ -289,19 +295,13 @@ class WorkModel:
                     self._fit.expect(i, *value)
 
     def _alike(self, models: Sequence[str]) -> Iterator[Observation]:
-        """That models on one device cost about the same, as far as rows leave it open: those
-        whose requests come and go together are hard to tell apart.
-        """
-        estimate = self._fit.estimate
-        known = [(self._own[model], self._prior.own(model)) for model in models]
-        costs = [
-            (i, max(expected.mean, estimate[i]))
-            for own, prior in known
-            for i, expected in zip(own, prior or (), strict=False)
-        ]
-        for (i, cost), (j, other) in zip(costs, costs[len(NO_WORK) :], strict=False):
-            scale = 1 / max(cost, other)
-            yield [(i, scale), (j, -scale)], 0.0, UNLIKE**-2
+        """What is expected of the models beside each other."""
+        estimate, costs = self._fit.estimate, []
+        for model in models:
+            if expected := self._prior.own(model):
+                own = zip(self._own[model], expected, strict=True)
+                costs.append([(i, max(_LEAST_COST * one.mean, estimate[i])) for i, one in own])
+        return alike(costs)
 
     def _deviation_j(self, row: WindowWork, expected_j: float) -> float:
         drive_w = self._fit.estimate[self._fixed] + self._own_w(row)
@@ -329,8 +329,12 @@ class WorkModel:
         models = dict.fromkeys(model for row in rows for model in row.work)
         for model in models:
             if model not in self._own and len(self._own) < MOST_MODELS:
-                self._own[model] = [self._fit.add() for _ in NO_WORK]
+                self._own[model] = [self._add() for _ in NO_WORK]
         return [model for model in models if model in self._own]
+
+    def _add(self) -> int:
+        self._past.add()
+        return self._fit.add()
 
     def _indices(self, models: Sequence[str]) -> list[int]:
         return [self._fixed, self._bend, *(i for model in models for i in self._own[model])]
@@ -341,6 +345,7 @@ class WorkModel:
         """
         return {
             "fit": self._fit.state(),
+            "past": self._past.state(),
             "own": {model: list(indices) for model, indices in self._own.items()},
             "prior": self._prior.state(),
             "noise": self._noise.relative,
@@ -368,7 +373,10 @@ class WorkModel:
         model._seen_s = float(state["seen_s"])
         model.identified = bool(state["identified"])
         model._recent.extend(map(window_of, state["recent"]))
-        model._fit.check(
-            [model._fixed, model._bend, *(i for own in model._own.values() for i in own)]
-        )
+        used = [model._fixed, model._bend, *(i for own in model._own.values() for i in own)]
+        model._fit.check_used(used)
+        model._past = Past(model._fixed, model._bend)
+        for _ in used:
+            model._past.add()
+        model._past.restore(state["past"])
         return model

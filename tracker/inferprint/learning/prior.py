@@ -27,7 +27,7 @@ CONTEXT_TO_OUTPUT = 0.5 * 1.26 / 15_000
 BEND = 0.5
 """Deviation of bend × mean active watts: at 0.5 a cap of twice the mean power."""
 
-SPREAD = 1.5
+SPREAD = 1.0
 """Deviation of what a token costs, relative to what is expected."""
 
 _MEMORY_S = 60.0
