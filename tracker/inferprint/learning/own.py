@@ -77,24 +77,28 @@ def take(end_s: float, parts: Iterable[Part[Key]]) -> Mapping[str, Took[Key]]:
         end_s: the end of this one.
         parts: the requests.
     """
-    rows: dict[str, list[tuple[Key, float, float, float]]] = defaultdict(list)
-    corrections: dict[str, Work] = {}
+    by_model: dict[str, list[Part[Key]]] = defaultdict(list)
     for part in parts:
-        progress, (prompts, outputs, contexts) = part.progress, part.done
-        part.done = now = progress.done(end_s)
-        row = part.key, now[0] - prompts, now[1] - outputs, now[2] - contexts
-        rows[part.model].append(row)
-        if progress.corrections is not part.corrections:
-            more = progress.corrections.minus(part.corrections)
-            part.corrections = progress.corrections
-            corrections[part.model] = corrections.get(part.model, NO_WORK).plus(more)
-    return {model: _took(its, corrections.get(model, NO_WORK)) for model, its in rows.items()}
+        by_model[part.model].append(part)
+    return {model: _took(end_s, its) for model, its in by_model.items()}
 
 
-def _took(rows: Sequence[tuple[Key, float, float, float]], corrections: Work) -> Took[Key]:
-    keys, prompts, outputs, contexts = zip(*rows, strict=True)
-    new = Work(sum(prompts), sum(outputs), sum(contexts)).minus(corrections)
-    return Took(keys, prompts, outputs, contexts, new)
+def _took(end_s: float, parts: Sequence[Part[Key]]) -> Took[Key]:
+    before = [part.done for part in parts]
+    now = [part.progress.done(end_s) for part in parts]
+    new = NO_WORK
+    for part, done in zip(parts, now, strict=True):
+        part.done = done
+        corrections = part.progress.corrections
+        if corrections is not part.corrections:
+            new = new.minus(corrections.minus(part.corrections))
+            part.corrections = corrections
+    pairs = list(zip(now, before, strict=True))
+    prompts = [done[0] - had[0] for done, had in pairs]
+    outputs = [done[1] - had[1] for done, had in pairs]
+    contexts = [done[2] - had[2] for done, had in pairs]
+    new = new.plus(Work(sum(prompts), sum(outputs), sum(contexts)))
+    return Took([part.key for part in parts], prompts, outputs, contexts, new)
 
 
 def weigh(took: Took[Key], price_j: Work, error: WorkError | None) -> Own[Key]:
