@@ -287,6 +287,7 @@ class WorkModel:
         return row.busy_s * saturated(drive_w, self._fit.estimate[self._bend])
 
     def _expect(self, models: Sequence[str]) -> None:
+        self._fit.expect(self._fixed, *self._prior.fixed)
         self._fit.expect(self._bend, *self._prior.bend)
         for model in models:
             expected = self._prior.own(model)

@@ -30,6 +30,11 @@ BEND = 0.5
 SPREAD = 1.0
 """Deviation of what a token costs, relative to what is expected."""
 
+FIXED_SPREAD = 0.7
+"""The same of what anyone running costs. Tried on the simulated servers of benchmarks/attribution,
+which share 47 and 76 tokens' worth: without it a server that fills up and stays full is taken to
+share a third too much or nothing at all."""
+
 _MEMORY_S = 60.0
 _LEAST_TOKENS = 1e-3
 _LEAST_J = 1e-12
@@ -56,15 +61,24 @@ class Prior:
         """Of the law's bend, per watt."""
         return Expected(0.0, BEND * self._busy_s / self._active_j)
 
+    @property
+    def fixed(self) -> Expected:
+        """Of the watts while anyone runs."""
+        mean_w = (1 - self._own_share) * self._active_j / self._busy_s
+        return Expected(mean_w, FIXED_SPREAD * mean_w)
+
+    @property
+    def _own_share(self) -> float:
+        concurrency = sum(self._requests_s.values()) / self._busy_s
+        return concurrency / (concurrency + FIXED_TOKENS)
+
     def own(self, model: str) -> tuple[Expected, ...] | None:
         """Of a model's joules per token, as in ``Work``; None: it has told of no output."""
         output = self._output.get(model, 0.0)
         if output < _LEAST_TOKENS:
             return None
         requests_s = sum(self._requests_s.values())
-        concurrency = requests_s / self._busy_s
-        share = concurrency / (concurrency + FIXED_TOKENS)
-        own_j = self._active_j * share * self._requests_s.get(model, 0.0) / requests_s
+        own_j = self._active_j * self._own_share * self._requests_s.get(model, 0.0) / requests_s
         each_j = own_j / output
         if each_j < _LEAST_J:
             return None
