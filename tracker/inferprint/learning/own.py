@@ -84,19 +84,18 @@ def take(end_s: float, parts: Iterable[Part[Key]]) -> Mapping[str, Took[Key]]:
 
 
 def _took(end_s: float, parts: Sequence[Part[Key]]) -> Took[Key]:
-    before = [part.done for part in parts]
-    now = [part.progress.done(end_s) for part in parts]
+    prompts, outputs, contexts = list[float](), list[float](), list[float]()
+    add_prompts, add_outputs, add_contexts = prompts.append, outputs.append, contexts.append
     new = NO_WORK
-    for part, done in zip(parts, now, strict=True):
-        part.done = done
-        corrections = part.progress.corrections
-        if corrections is not part.corrections:
-            new = new.minus(corrections.minus(part.corrections))
-            part.corrections = corrections
-    pairs = list(zip(now, before, strict=True))
-    prompts = [done[0] - had[0] for done, had in pairs]
-    outputs = [done[1] - had[1] for done, had in pairs]
-    contexts = [done[2] - had[2] for done, had in pairs]
+    for part in parts:
+        progress, (had_prompt, had_output, had_context) = part.progress, part.done
+        part.done = prompt, output, context = progress.done(end_s)
+        add_prompts(prompt - had_prompt)
+        add_outputs(output - had_output)
+        add_contexts(context - had_context)
+        if progress.corrections is not part.corrections:
+            new = new.minus(progress.corrections.minus(part.corrections))
+            part.corrections = progress.corrections
     new = new.plus(Work(sum(prompts), sum(outputs), sum(contexts)))
     return Took([part.key for part in parts], prompts, outputs, contexts, new)
 
