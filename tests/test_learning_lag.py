@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections import deque
 from random import Random
 
@@ -65,3 +66,21 @@ def test_after_a_missing_window_it_begins_anew() -> None:
     lag.drop()
     done = window(rng)
     assert used_j(lag.seen(done)) == pytest.approx(used_j(done))
+
+
+def test_the_mean_after_a_rest_is_in_part_of_the_rest() -> None:
+    """From the first window on where nobody ran before, and after each rest, the sensor's mean is
+    explained by what ran and by how long nobody did.
+    """
+    rng, lag = Random(4), Lag(AVERAGE_S)
+    last, rested_s = deque([0.0] * 10, maxlen=10), math.inf
+    for number in range(300):
+        if number % 30 in (3, 4, 5) or number % 70 > 55:
+            last.append(0.0)
+            rested_s += WINDOW_S
+            continue
+        done = window(rng)
+        last.append(used_j(done))
+        seen = lag.seen(done._replace(active_j=sum(last) / 10), rested_s)
+        assert used_j(seen) == pytest.approx(seen.active_j, rel=1e-9)
+        rested_s = 0.0

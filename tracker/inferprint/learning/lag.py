@@ -23,11 +23,19 @@ class Lag:
         self._windows: deque[WindowWork] = deque()
         self._held_s = 0.0
 
-    def seen(self, window: WindowWork) -> WindowWork:
+    def seen(self, window: WindowWork, rested_s: float = 0.0) -> WindowWork:
         """The window's energy beside the work that it tells of: that of the last seconds, for
         as long as the window is.
+
+        Args:
+            window: the next in which anyone ran.
+            rested_s: for how long nobody had run before it.
         """
         windows = self._windows
+        rest = window._replace(busy_s=0.0, work={}, requests_s={}, prompt_squares={})
+        for _ in range(round(min(rested_s, self._average_s) / window.duration_s)):
+            windows.append(rest)
+            self._held_s += rest.duration_s
         windows.append(window)
         self._held_s += window.duration_s
         while self._held_s - windows[0].duration_s >= self._average_s - _ROUNDING_S:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Generic, NamedTuple
 
@@ -60,6 +61,8 @@ class Learner(Generic[Key]):
         self.model = model or WorkModel()
         self._lag = Lag(average_s) if average_s else None
         self._rows = Rows()
+        # When the last window ended; None: what came after is not known.
+        self._end_s: float | None = -math.inf
         self.own_w = own_w or Ratio()
 
     def weigh(self, window: Window, parts: Iterable[Part[Key]]) -> Split[Key]:
@@ -90,8 +93,9 @@ class Learner(Generic[Key]):
             for model, its in took.items()
         ]
         if self._lag is not None:
-            work = self._lag.seen(work)
+            work = self._lag.seen(work, self._rested_s(window))
             weights = self.model.weights(work)  # of which what is expected counts from here on
+        self._end_s = window.end_s
         row = self._rows.push(work)
         if row is not None:
             self.model.learn(row)
@@ -103,6 +107,12 @@ class Learner(Generic[Key]):
             errors.shared,
         )
 
+    def _rested_s(self, window: Window) -> float:
+        """For how long nobody had run before a window."""
+        if self._end_s is None:
+            return 0.0
+        return max(0.0, window.end_s - window.duration_s - self._end_s)
+
     def prices(self) -> tuple[float, Mapping[str, Work]]:
         """What work costs at the load of the last ten seconds: watts that are shared alike, and
         joules of a token by model.
@@ -113,6 +123,7 @@ class Learner(Generic[Key]):
         """A window whose energy is not known: the work in it is nobody's."""
         take(end_s, parts)
         self._rows.drop()
+        self._end_s = None
         if self._lag is not None:
             self._lag.drop()
 
