@@ -127,6 +127,21 @@ def test_two_models_are_told_apart() -> None:
     assert model.price_j("large").output == pytest.approx(0.12, rel=0.2)
 
 
+def test_what_one_load_leaves_open_is_as_on_other_servers() -> None:
+    """A server that is at one load from the first second on can't show what anyone running costs:
+    with 72 in flight, that is taken to be about a half, as it is elsewhere, and all its power is
+    accounted for.
+    """
+    rng, model = random.Random(6), WorkModel()
+    for _ in range(120):
+        work = {"m": Work(0.0, 30.0 * 72, 0.0)}
+        joules = 400 + 500 * rng.gauss(0, 0.02)
+        model.learn(WindowWork(1.0, 1.0, joules, 100.0, work, {"m": 72.0}))
+    own_w, anyone_w = 30 * 72 * model.price_j("m").output, model.prices(0.0)[0]
+    assert 130 < anyone_w < 270
+    assert saturated(anyone_w + own_w, 0.0) == pytest.approx(400, rel=0.1)
+
+
 def test_models_that_come_and_go_together_cost_in_proportion() -> None:
     """Where only the outputs of two models can be told apart, the prompts of the one whose
     output takes four times as much are taken to cost more, too.
