@@ -163,7 +163,7 @@ def _limited(guess: Spread, told: Spread, figure: float, least: float, largest: 
         return guess
     low = max(guess.low, told.low * least / figure)
     high = min(guess.high, told.high * largest / figure)
-    mid = max(low, min(high, guess.mid))
+    mid = max(told.mid * least / figure, min(told.mid * largest / figure, high, guess.mid))
     return Spread(min(low, mid), mid, max(high, mid))
 
 
