@@ -323,9 +323,13 @@ class Engine(Front):
                 in_flight=dict(self.in_flight),
                 source_errors=dict(self.faults.errors),
                 dropped_receipts={box.exporter.name: box.dropped for box in self.outboxes},
-                self_cpu_s=self.sampler.cpu_s + sum(box.cpu_s for box in self.outboxes),
+                self_cpu_s=self._cpu_s(),
                 reading_age_s=self.sampler.ages_s(self._clock.now_ns()),
             )
+
+    def _cpu_s(self) -> float:
+        hearing_s = 0.0 if self.peers is None else self.peers.cpu_s
+        return self.sampler.cpu_s + hearing_s + sum(box.cpu_s for box in self.outboxes)
 
     def _draining(self, until_ns: int = sys.maxsize) -> Iterator[None]:
         """Tells the books of starts and ends up to an instant; later ones can wait, as they

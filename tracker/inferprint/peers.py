@@ -11,7 +11,13 @@ if TYPE_CHECKING:
 
 
 class Peers(Protocol):
-    """Processes that tell of their requests, each a little late; called in the engine's thread."""
+    """Processes that tell of their requests, each a little late; called in the engine's thread.
+
+    Attributes:
+        cpu_s: CPU seconds of the thread that hears them.
+    """
+
+    cpu_s: float
 
     def release(self, now_ns: int) -> int:
         """Puts what they told into the engine's queues, in the order of time, as far as all of it

@@ -87,7 +87,6 @@ class Connections:
         self._factors: Any = None
         self._housekept_ns = self._factors_ns = 0
         self._thread: threading.Thread | None = None
-        self.cpu_s = 0.0
 
     # ---- its thread ------------------------------------------------------------------------
 
@@ -121,7 +120,7 @@ class Connections:
     def _run(self) -> None:
         while not self._stopping:
             self._turn(timeout_s=1.0)
-            self.cpu_s = time.thread_time()
+            self.intake.cpu_s = time.thread_time()
         for peer in [*self.intake.peers.values()]:
             self._send(peer)
             self._close(peer)

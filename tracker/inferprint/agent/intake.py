@@ -57,6 +57,7 @@ class Intake:
         self.places: dict[str, int] = {}
         self.news: News | None = None
         self.balance = Balance({})
+        self.cpu_s = 0.0
         self.count = engine.faults.count
         self._tracker, self._engine, self._wake = tracker, engine, wake
         self._late_ns = round(LATE_WINDOWS * tracker.config.sample_interval_s * NS_PER_S)
