@@ -211,7 +211,7 @@ class Engine(Front):
             interval_ns = round(self._config.sample_interval_s * NS_PER_S)
             now_ns = self._clock.now_ns()
             yield from self._draining(now_ns if all_told else now_ns - interval_ns)
-            self.books.give_up(now_ns - self._patience_ns())
+            self.books.give_up(self._read_until_ns(now_ns) - self._patience_ns())
             self._bound_backlog()
             settled = self._settle()
             if closed:
@@ -255,6 +255,10 @@ class Engine(Front):
                 read = lane.last(device.id) is not None
                 if read and self.books.ledgers[device.id].state is None:
                     yield from self.books.open(device.id, lane.last_ns(device.id))
+
+    def _read_until_ns(self, now_ns: int) -> int:
+        """Up to when no window that has closed is to be split still."""
+        return min(now_ns, self._closing[0].start_ns) if self._closing else now_ns
 
     def _patience_ns(self) -> int:
         return round(max(GIVE_UP_S, 3 * self._config.sample_interval_s) * NS_PER_S)

@@ -333,7 +333,7 @@ class Link(Front):
 
     def _take_one(self, kind: int, said: Sequence[Any]) -> list[Request]:
         if kind == SETTLED:
-            return [one for record in said[0] if (one := self._settle(*record)) is not None]
+            return self._settle_all(said[0])
         if kind == NEWS:
             self._hear_news(*said)
         elif kind == WELCOME:
@@ -383,26 +383,45 @@ class Link(Front):
             total_j = self.estimate(request).energy.total_j
             guard.spent_j = 0.0 if total_j is None else total_j.mid
 
+    def _settle_all(self, records: Sequence[Sequence[Any]]) -> list[Request]:
+        """Takes settlements; those before one that can't be understood count all the same."""
+        settled: list[Request] = []
+        for record in records:
+            try:
+                request = self._settle(*record)
+            except (TypeError, ValueError, LookupError) as error:
+                self._line.lose(f"the agent says what can't be understood ({error!r})")
+                break
+            if request is not None:
+                settled.append(request)
+        return settled
+
     def _settle(
         self, number: int, plain: Sequence[Any] | None, intensity: Sequence[Any] | None
     ) -> Request | None:
         with self.lock:
-            request = self._ended.pop(number, None)
-        if request is None:  # it took so long that it was given up
-            return None
-        entry = _entry(request)
+            request = self._ended.get(number)
+            if request is None:  # it took so long that it was given up
+                return None
+            entry = _entry(request)
+            if plain is not None:
+                self._take_settlement(entry, plain, intensity)
+            del self._ended[number]
         entry.waits = False
         parent = _entry_of(request._parent, self)
         if parent is not None and parent.waits:
             parent.children.append(request)
         # Nothing may hold itself in a circle: requests are freed without the collector.
         request._parent = None
-        if plain is not None:
-            among = set(plain[-1])
-            children = tuple(one for one in entry.children if _entry(one).number in among)
-            entry.said = settlement_from_plain(plain, self._devices, self._idle_policy, children)
-            entry.intensity = factor_from_plain(intensity)
         return request
+
+    def _take_settlement(
+        self, entry: Entry, plain: Sequence[Any], intensity: Sequence[Any] | None
+    ) -> None:
+        among = set(plain[-1])
+        children = tuple(one for one in entry.children if _entry(one).number in among)
+        said = settlement_from_plain(plain, self._devices, self._idle_policy, children)
+        entry.said, entry.intensity = said, factor_from_plain(intensity)
 
     def _announce(self, settled: Sequence[Request]) -> None:
         """Requests were settled: tells who waits, and hands their receipts over."""
