@@ -263,3 +263,42 @@ def test_a_tracker_of_the_agent_leaves_nothing_behind(tmp_path: Path) -> None:
     with agent_at(tmp_path) as agent:
         assert Path(agent.socket).is_socket()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_requests_are_on_the_devices_that_they_name(tmp_path: Path) -> None:
+    """Through the agent as without one; those of other GPUs have no part in them."""
+    sources = [SteadySource(100.0, "gpu:0"), SteadySource(300.0, "gpu:1")]
+    with (
+        agent_at(tmp_path, *sources, idle_policy="in_flight", gpu_idle_w=40.0) as agent,
+        worker_of(agent) as tracker,
+    ):
+        request(tracker, 0.3).receipt(timeout=20)
+        with (
+            tracker.request("m", devices=[1]) as one,
+            tracker.request("m", devices=["gpu:0"]) as two,
+        ):
+            time.sleep(1.0)
+            estimates = [one.estimate(), two.estimate()]
+        receipts = [one.receipt(timeout=20), two.receipt(timeout=20)]
+    # The second is the first's child: until it ends the first is not in flight.
+    assert float(receipts[1].energy.total_j or 0) == pytest.approx(100, rel=0.2)
+    assert float(estimates[1].energy.total_j or 0) == pytest.approx(100, rel=0.5)
+    assert float(receipts[0].energy.total_j or 0) < 60
+
+
+def test_a_worker_is_on_the_gpus_that_it_sees(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its GPU 0 is the host's GPU 1."""
+    sources = [SteadySource(100.0, "gpu:0"), SteadySource(300.0, "gpu:1")]
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "1")
+    with (
+        agent_at(tmp_path, *sources, idle_policy="in_flight", gpu_idle_w=40.0) as agent,
+        worker_of(agent) as tracker,
+    ):
+        all_it_sees = request(tracker, 0.5)
+        with tracker.request("m", devices=["cuda:0"]) as named:
+            time.sleep(0.5)
+        found = [one.receipt(timeout=20) for one in (all_it_sees, named)]
+    for receipt in found:
+        assert float(receipt.energy.total_j or 0) == pytest.approx(150, rel=0.2)

@@ -20,7 +20,7 @@ MEASURED = WEAKEST_FIRST.index("measured")
 
 def news(at_s: float, share_s: float, active_w: float | None = 100.0, running: int = 1) -> News:
     """News of one device that idles at 20 W."""
-    draw = Draw(active_w, 20.0, 0.5, MEASURED)
+    draw = Draw(active_w, 20.0, 0.5, MEASURED, share_s, running)
     return News(round(at_s * NS_PER_S), share_s, running, (draw,))
 
 

@@ -22,7 +22,7 @@ from inferprint.stakes import Earned
 from inferprint.uncertainty import Doubt, ItemDoubts, WorkPart
 from strategies import policies, provenances
 
-GPU = Device("GPU-1", "gpu", "NVIDIA H100 80GB HBM3", step_s=0.1, flags=frozenset({"mig_shared"}))
+GPU = Device("GPU-1", "gpu", "H100", flags=frozenset({"mig_shared"}), aliases=("MIG-1",))
 CPU = Device("cpu:0", "cpu", "a CPU", idle_w=7.0, relative_error=0.85, capacity=64.0)
 DEVICES = [GPU, CPU]
 PLACES = {device.id: place for place, device in enumerate(DEVICES)}

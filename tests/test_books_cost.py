@@ -92,5 +92,5 @@ def test_events_that_every_device_has_read_are_let_go() -> None:
         books.settled()
     books.start(Account("one more", 40 * NS_PER_S))
     close(books, window(40, 41, 1.0))
-    assert len(books._timeline._marks) <= TRIM_ABOVE + 1_000
+    assert len(books._strands.host._marks) <= TRIM_ABOVE + 1_000
     assert_closed(books)

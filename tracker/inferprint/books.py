@@ -269,10 +269,12 @@ class Books:
         timeline = self._strands.host
         return timeline.request_ns / NS_PER_S, timeline.pair_ns / NS_PER_S, self._arrived
 
-    def share_s(self) -> tuple[float, int]:
-        """Seconds that one equal share of the time has become so far, and up to when (ns)."""
-        state = self._strands.host.state
-        return state.share / (PARTS * NS_PER_S), state.at_ns
+    def share_s(self, ledger: Ledger | None = None) -> tuple[float, int, int]:
+        """Seconds that one equal share of a device's time has become so far, or of the host's; up
+        to when (ns); and how many requests were in flight then.
+        """
+        state = self._strands.host.state if ledger is None else self._strands.state(ledger.place)
+        return state.share / (PARTS * NS_PER_S), state.at_ns, state.running
 
     # ---- settlement ----------------------------------------------------------------------
 

@@ -83,6 +83,10 @@ class Strands:
             self.host.advance(until_ns)
         return self._of[place].timeline.read(ledger.cursor, until_ns)
 
+    def state(self, place: int) -> State:
+        """Where a device's time line stands."""
+        return self._of[place].timeline.state
+
     def trim(self) -> None:
         """Drops what every device has read."""
         for timeline, places in self._strands:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from inferprint import flags
 from inferprint.agent.levels import Draw, Level, News
@@ -20,6 +20,7 @@ def provisional(
     devices: Sequence[Device],
     since: Level | None,
     idle_policy: IdlePolicyName,
+    places: Collection[int] | None = None,
 ) -> Settlement:
     """What a request has used by an instant, by equal shares of the host's power; what the agent
     settles may be weighed by work.
@@ -30,6 +31,7 @@ def provisional(
         devices: of the host.
         since: what one share had earned when it started; None: not known.
         idle_policy: who pays for idle energy.
+        places: of the devices that it runs on; None: all.
     """
     said = frozenset({flags.PROVISIONAL})
     if since is None or until is None or news is None or len(since.joules) != len(news.draws):
@@ -37,9 +39,10 @@ def provisional(
     error = equal_shares_error(news.running)
     parts = tuple(
         _part(device, draw, before, after, error)
-        for device, draw, before, after in zip(
-            devices, news.draws, since.joules, until.joules, strict=True
+        for place, (device, draw, before, after) in enumerate(
+            zip(devices, news.draws, since.joules, until.joules, strict=True)
         )
+        if places is None or place in places
     )
     return Settlement(parts, said, idle_policy, TIME_IN_FLIGHT, (), until.share_s - since.share_s)
 

@@ -215,17 +215,20 @@ class Intake:
 
     def closed(self, books: Books) -> None:
         """Windows have closed: this is the load of now."""
-        share_s, at_ns = books.share_s()
+        host_s, at_ns, running = books.share_s()
         draws = tuple(
             Draw(
                 ledger.latest_busy_w,
                 ledger.shared_idle_w,
-                ledger.standing_due_j(at_ns, not books.running),
+                ledger.standing_due_j(at_ns, not on_it),
                 WEAKEST_FIRST.index(ledger.provenance),
+                share_s,
+                on_it,
             )
             for ledger in books.ledgers.values()
+            for share_s, _, on_it in [books.share_s(ledger)]
         )
-        self.news = News(at_ns, share_s, books.running, draws)
+        self.news = News(at_ns, host_s, running, draws)
         self.balance = self._engine.balance()
 
 

@@ -29,12 +29,16 @@ class Draw(NamedTuple):
         idle_w: idle watts that they share; None: not known, and in ``active_w``.
         standing_j: what a request that comes now is charged for the waiting before it.
         provenance: place of its readings' provenance.
+        share_s: seconds that one equal share of it has become since the agent's start.
+        running: requests in flight on it.
     """
 
     active_w: float | None
     idle_w: float | None
     standing_j: float
     provenance: int
+    share_s: float
+    running: int
 
 
 class News(NamedTuple):
@@ -101,8 +105,12 @@ class Levels:
             self._state = (_first(news),), news
         elif news.at_ns > last.at_ns:
             kept = self._state[0][1 - MOST_KEPT :]
-            added_s = news.share_s - last.share_s
-            self._state = (*kept, _later(kept[-1], news.at_ns, added_s, news.draws)), news
+            gained_s = [
+                max(0.0, now.share_s - before.share_s)
+                for now, before in zip(news.draws, last.draws, strict=True)
+            ]
+            host_s = news.share_s - last.share_s
+            self._state = (*kept, _later(kept[-1], news, news.at_ns, host_s, gained_s)), news
 
     def at(self, at_ns: int, own: int = 1, busy_ns: int = 0) -> Level | None:
         """What one share had earned at an instant, or will have; None: nothing is known.
@@ -118,8 +126,10 @@ class Levels:
         place = bisect_right(kept, at_ns, key=_time_of)
         if place == len(kept):
             from_ns = kept[-1].at_ns if news.running else max(kept[-1].at_ns, busy_ns)
-            ahead_s = seconds(max(0, at_ns - from_ns)) / max(1, own, news.running)
-            return _later(kept[-1], at_ns, ahead_s, news.draws)
+            ahead_s = seconds(max(0, at_ns - from_ns))
+            shares_s = [ahead_s / max(1, own, draw.running) for draw in news.draws]
+            host_s = ahead_s / max(1, own, news.running)
+            return _later(kept[-1], news, at_ns, host_s, shares_s)
         if not place:
             return kept[0]._replace(at_ns=at_ns)
         return _between(kept[place - 1], kept[place], at_ns)
@@ -129,12 +139,14 @@ def _first(news: News) -> Level:
     return Level(news.at_ns, news.share_s, ((0.0, 0.0),) * len(news.draws))
 
 
-def _later(level: Level, at_ns: int, added_s: float, draws: Sequence[Draw]) -> Level:
+def _later(level: Level, news: News, at_ns: int, host_s: float, shares_s: Sequence[float]) -> Level:
     joules = tuple(
-        (active_j + (draw.active_w or 0.0) * added_s, idle_j + (draw.idle_w or 0.0) * added_s)
-        for (active_j, idle_j), draw in zip(level.joules, draws, strict=True)
+        (active_j + (draw.active_w or 0.0) * share_s, idle_j + (draw.idle_w or 0.0) * share_s)
+        for (active_j, idle_j), draw, share_s in zip(
+            level.joules, news.draws, shares_s, strict=True
+        )
     )
-    return Level(at_ns, level.share_s + added_s, joules)
+    return Level(at_ns, level.share_s + host_s, joules)
 
 
 def _between(before: Level, after: Level, at_ns: int) -> Level:

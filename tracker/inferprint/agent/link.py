@@ -15,6 +15,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, NoReturn, cast
 
 from inferprint import flags
+from inferprint._config import visible_gpus
 from inferprint.agent.estimates import provisional
 from inferprint.agent.frames import BadFrame, frame
 from inferprint.agent.levels import Draw, Levels, News
@@ -42,6 +43,7 @@ from inferprint.agent.plain import (
 )
 from inferprint.agent.telling import Entry, end_of, start_of, tokens_of
 from inferprint.clock import SystemClock
+from inferprint.device_names import Naming, seen_from
 from inferprint.errors import InferprintError
 from inferprint.front import Front
 from inferprint.outlook import NOTHING_KNOWN, Outlook
@@ -102,6 +104,8 @@ class Link(Front):
         self._greeted = False
         self._idle_policy: IdlePolicyName = config.idle_policy
         self._devices: Sequence[Device] = ()
+        self._naming = Naming()
+        self._visible = visible_gpus()
         self._levels = Levels()
         self._beat_ns = 2 * round(TICK_S * NS_PER_S)
         # Two windows: what is told so late still counts in its own.
@@ -237,7 +241,11 @@ class Link(Front):
         parent = _entry_of(request._parent, self)
         entry.heard = True
         number = None if parent is None else parent.number
-        self._events.append(start_of(request, entry.number, number, resumed))
+        self._events.append(start_of(request, entry.number, number, self._names(request), resumed))
+
+    def _names(self, request: Request) -> tuple[str, ...] | None:
+        """Its devices for the agent, which sees more of them than this process may."""
+        return seen_from(request._devices, self._visible)
 
     def _ends(self, request: Request, entry: Entry) -> None:
         if self._open.pop(entry.number, None) is None:
@@ -352,6 +360,7 @@ class Link(Front):
     def _be_welcome(self, version: int, said: Sequence[Any]) -> None:
         self._beat_ns, self.reads_cpu, self._idle_policy, devices, factors = said
         self._devices = tuple(device_from_plain(device) for device in devices)
+        self._naming = Naming(self._devices)
         self.factors = factors_from_plain(factors)
         if self._greeted:
             return
@@ -505,6 +514,7 @@ class Link(Front):
         if isinstance(entry, Entry):
             since = entry.level or since
         until_ns = request._ended_ns if request._ended_ns >= 0 else self._clock.now_ns()
+        names = self._names(request)
         if isinstance(entry, Entry) and entry.paused_ns:
             until_ns = min(until_ns, entry.paused_ns)
         return self._receipt(
@@ -515,6 +525,7 @@ class Link(Front):
                 self._devices,
                 since,
                 self._idle_policy,
+                None if names is None else self._naming.meant(names).places,
             ),
         )
 

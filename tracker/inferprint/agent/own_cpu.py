@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from typing import Any
 
 from inferprint.agent.peer import Peer
 from inferprint.records import Device, Reading
@@ -36,9 +35,6 @@ class _WithWorkers:
     def __init__(self, source: PowerSource, cpu: WorkersCpu) -> None:
         self._source, self._cpu = source, cpu
         self._of_cpu = {one.id for one in source.devices() if one.component != "gpu"}
-
-    def __getattr__(self, name: str) -> Any:
-        return getattr(self._source, name)  # what a source may have besides
 
     def devices(self) -> Sequence[Device]:
         return self._source.devices()

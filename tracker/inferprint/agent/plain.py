@@ -26,7 +26,7 @@ from inferprint.uncertainty import Doubt, ItemDoubts, WorkPart
 _PLACE_OF = {name: place for place, name in enumerate(WEAKEST_FIRST)}
 _FACTORS = ("carbon_intensity", "pue", "electricity_price", "wue_site", "water_grid")
 _MORE_FACTORS = ("adpe_grid", "primary_energy_grid")
-_DEVICE = tuple(one.name for one in fields(Device) if one.name not in ("aliases", "flags"))
+_DEVICE = tuple(one.name for one in fields(Device) if one.name != "flags")
 _HARDWARE = tuple(one.name for one in fields(Hardware) if one.name != "factors")
 
 
@@ -102,6 +102,7 @@ def device_from_plain(plain: Sequence[Any]) -> Device:
     """What ``device_to_plain`` was given."""
     *others, said = plain
     found: dict[str, Any] = dict(zip(_DEVICE, others, strict=True))
+    found["aliases"] = tuple(found["aliases"])
     return Device(**found, flags=frozenset(said))
 
 

@@ -71,7 +71,10 @@ class Agent:
             if sources is None:
                 found = detect(config)
                 sources, findings = found.sources, found.findings
-            counted = [with_workers(source, self._cpu) for source in sources]
+            # A control group's CPU time is told by the kernel, whoever of it are workers.
+            counted = list(sources)
+            if config.cpu_scope != "cgroup":
+                counted = [with_workers(source, self._cpu) for source in sources]
             self.tracker = Tracker(config, sources=counted, exporters=exporters)
         except BaseException:
             self._leave_host()

@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-import functools
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from inferprint._config import visible_gpus
 from inferprint.agent.messages import (
     COUNTED,
     END,
@@ -18,7 +16,6 @@ from inferprint.agent.messages import (
     TOKENS,
     UNREADABLE,
 )
-from inferprint.device_names import seen_from
 
 if TYPE_CHECKING:
     from inferprint.agent.levels import Level, Levels
@@ -84,11 +81,24 @@ class Entry:
         self.paused_ns = 0
 
 
-def start_of(request: Request, number: int, parent: int | None, resumed: bool) -> list[Any]:
-    """A request starts; ``resumed``: it was told of before, on a connection that was lost."""
+def start_of(
+    request: Request,
+    number: int,
+    parent: int | None,
+    names: Sequence[str] | None,
+    resumed: bool,
+) -> list[Any]:
+    """A request starts.
+
+    Args:
+        request: it.
+        number: by which the agent is to know it.
+        parent: that of the request that it runs inside.
+        names: of its devices, as the host sees them; None: it is on all.
+        resumed: it was told of before, on a connection that was lost.
+    """
     thread = request._thread
     owns = thread is not None and request._cpu_started_ns is not None
-    names = _seen(request._devices)
     devices = [] if names is None else [[name[:MOST_CHARACTERS] for name in names[:MOST_DEVICES]]]
     return [
         START,
@@ -103,12 +113,6 @@ def start_of(request: Request, number: int, parent: int | None, resumed: bool) -
         *devices,
         resumed,
     ]
-
-
-@functools.lru_cache(maxsize=256)
-def _seen(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
-    """The devices of a request for the agent, which sees more of them than this process may."""
-    return seen_from(names, visible_gpus())
 
 
 def tokens_of(request: Request, number: int, at_ns: int) -> list[Any]:
