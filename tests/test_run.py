@@ -191,6 +191,7 @@ left.stdout.readline()  # the one that left its parent has done its work
     assert told["receipt"]["energy"]["active_j"]["mid"] > 0
 
 
+@pytest.mark.alone
 def test_others_work_is_not_charged_to_it() -> None:
     """While another process burns all of a CPU, a command that sleeps gets little of it."""
     with subprocess.Popen([sys.executable, "-c", BURN.format(1000)]) as other:
@@ -289,7 +290,7 @@ def test_time_without_lists_of_children_is_found_all_the_same(tmp_path: Path) ->
         own = tmp_path / str(os.getpid()) / "task" / str(os.getpid())
         own.mkdir(parents=True)
         (tmp_path / str(child.pid)).symlink_to(f"/proc/{child.pid}")
-        times, began_s = TreeTimes(tmp_path), TreeTimes(tmp_path).own_s()
+        times, began_s = TreeTimes(proc=tmp_path), TreeTimes(proc=tmp_path).own_s()
         assert eventually(lambda: times.own_s() >= began_s + 0.1)
         assert times().own_s >= began_s + 0.1
         child.kill()
