@@ -296,3 +296,13 @@ def test_time_without_lists_of_children_is_found_all_the_same(tmp_path: Path) ->
         child.kill()
     before_s = times.own_s()
     assert before_s >= began_s + 0.1  # what has ended stays counted
+
+
+def test_an_agent_is_the_commands_to_tell(tmp_path: Path) -> None:
+    """The run measures by itself, whether there is one at that path or not; the command sees it."""
+    env = {"INFERPRINT_AGENT": str(tmp_path / "agent.sock")}
+    code = "import os; print(os.environ['INFERPRINT_AGENT'])"
+    result = run("--json", *python(code), **env)
+    printed, told = result.stdout.splitlines()
+    assert (result.returncode, printed) == (0, env["INFERPRINT_AGENT"])
+    assert json.loads(told)["receipt"]["provenance"] == "modelled"
