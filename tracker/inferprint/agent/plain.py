@@ -26,7 +26,7 @@ from inferprint.uncertainty import Doubt, ItemDoubts, WorkPart
 _PLACE_OF = {name: place for place, name in enumerate(WEAKEST_FIRST)}
 _FACTORS = ("carbon_intensity", "pue", "electricity_price", "wue_site", "water_grid")
 _MORE_FACTORS = ("adpe_grid", "primary_energy_grid")
-_DEVICE = tuple(one.name for one in fields(Device) if one.name not in ("aliases", "flags"))
+_DEVICE = tuple(one.name for one in fields(Device) if one.name != "flags")
 _HARDWARE = tuple(one.name for one in fields(Hardware) if one.name != "factors")
 
 
