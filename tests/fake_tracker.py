@@ -5,7 +5,7 @@ from __future__ import annotations
 from inferprint import Config
 from inferprint.factors import Factors
 from inferprint.impacts import Factor
-from inferprint.records import Balance, DeviceBalance, Status
+from inferprint.records import Balance, DeviceBalance, MeterBalance, Status
 from inferprint.sources.findings import Finding
 
 
@@ -15,6 +15,7 @@ class FakeTracker:
     def __init__(self) -> None:
         self.factors = Factors()
         self.devices: dict[str, DeviceBalance] = {}
+        self.meters: dict[str, MeterBalance] = {}
         self.in_flight: dict[str, int] = {}
         self.source_errors: dict[tuple[str, str], int] = {}
         self.dropped_receipts: dict[str, int] = {}
@@ -25,7 +26,7 @@ class FakeTracker:
 
     def balance(self) -> Balance:
         """The books as they were set."""
-        return Balance(dict(self.devices))
+        return Balance(dict(self.devices), dict(self.meters))
 
     def status(self) -> Status:
         """The status as it was set."""

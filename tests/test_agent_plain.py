@@ -16,7 +16,7 @@ from inferprint.learning.crowd import Crowd
 from inferprint.learning.record import Spread, Usual
 from inferprint.learning.work import Work
 from inferprint.outlook import DeviceOutlook, Found, ModelOutlook, Outlook
-from inferprint.records import Balance, Device, DeviceBalance
+from inferprint.records import Balance, Device, DeviceBalance, MeterBalance
 from inferprint.settlement import Settlement
 from inferprint.stakes import Earned
 from inferprint.uncertainty import Doubt, ItemDoubts, WorkPart
@@ -94,7 +94,8 @@ def test_factors() -> None:
 def test_the_books() -> None:
     """Every term of every device."""
     books = DeviceBalance("gpu", "H100", "measured", 9.0, 1.0, 2.0, 3.0, 1.0, 1.0, 1.0, power_w=5.0)
-    balance = Balance({"GPU-1": books})
+    meter = MeterBalance("BMC", "measured", 20.0, 9.0, 4.0)
+    balance = Balance({"GPU-1": books}, {"wall:ipmi": meter})
     assert plain.balance_from_plain(sent(plain.balance_to_plain(balance))) == balance
 
 

@@ -73,10 +73,10 @@ def test_a_change_is_seen_at_the_next_look(sim: Simulator) -> None:
 @simulated()
 def test_a_pid_that_is_not_recognised_leaves_the_share_unknown(sim: Simulator) -> None:
     """In a container NVML tells the host's pids: own is then unknown, not 0."""
-    from inferprint.sources import _nvml_usage, nvml
+    from inferprint.sources import host, nvml
 
     sim.set_processes(0, {OTHER_PID: 50})
-    _nvml_usage.HOST_PID_NAMESPACE = 0  # no namespace has this inode: as in any container
+    host.HOST_PID_NAMESPACE = 0  # no namespace has this inode: as in any container
     [source], _ = nvml.detect(None)
     busy, own = shares(source, 0.05)
     assert abs(busy - 0.5) < 1e-6
@@ -86,10 +86,10 @@ def test_a_pid_that_is_not_recognised_leaves_the_share_unknown(sim: Simulator) -
 @simulated()
 def test_a_container_whose_pids_are_told_has_its_share(sim: Simulator) -> None:
     """Seeing its own pid among the samples once is proof enough."""
-    from inferprint.sources import _nvml_usage, nvml
+    from inferprint.sources import host, nvml
 
     sim.set_processes(0, {os.getpid(): 25, OTHER_PID: 50})
-    _nvml_usage.HOST_PID_NAMESPACE = 0
+    host.HOST_PID_NAMESPACE = 0
     [source], _ = nvml.detect(None)
     busy, own = shares(source, 0.05)
     assert abs(busy - 0.75) < 1e-6

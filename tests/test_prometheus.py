@@ -24,7 +24,7 @@ from inferprint import Config, ConfigError, Exporter, Tracker, __version__, flag
 from inferprint.impacts import Carbon, Cost
 from inferprint.integrations.engine_metrics import TokenCounts
 from inferprint.receipt import Receipt
-from inferprint.records import Tokens
+from inferprint.records import MeterBalance, Tokens
 from inferprint.testing import FakeClock, FakeSource
 from inferprint_exporters._histogram import Histogram
 from inferprint_exporters._metrics_server import cannot_listen
@@ -697,6 +697,7 @@ class TestDocumentation:
         tracker = FakeTracker()
         tracker.factors = grid_intensity()
         tracker.devices = {"GPU-1": gpu_books(idle_w=50.0)}
+        tracker.meters = {"wall:ipmi": MeterBalance("BMC", "measured", 2.0, 1.0)}
         tracker.reading_age_s = {"GPU-1": 0.1}
         tracker.in_flight = {MODEL: 1}
         tracker.source_errors = {("nvml", "lost"): 1}

@@ -191,6 +191,7 @@ left.stdout.readline()  # the one that left its parent has done its work
     assert told["receipt"]["energy"]["active_j"]["mid"] > 0
 
 
+@pytest.mark.alone
 def test_others_work_is_not_charged_to_it() -> None:
     """While another process burns all of a CPU, a command that sleeps gets little of it."""
     with subprocess.Popen([sys.executable, "-c", BURN.format(1000)]) as other:
@@ -289,9 +290,19 @@ def test_time_without_lists_of_children_is_found_all_the_same(tmp_path: Path) ->
         own = tmp_path / str(os.getpid()) / "task" / str(os.getpid())
         own.mkdir(parents=True)
         (tmp_path / str(child.pid)).symlink_to(f"/proc/{child.pid}")
-        times, began_s = TreeTimes(tmp_path), TreeTimes(tmp_path).own_s()
+        times, began_s = TreeTimes(proc=tmp_path), TreeTimes(proc=tmp_path).own_s()
         assert eventually(lambda: times.own_s() >= began_s + 0.1)
         assert times().own_s >= began_s + 0.1
         child.kill()
     before_s = times.own_s()
     assert before_s >= began_s + 0.1  # what has ended stays counted
+
+
+def test_an_agent_is_the_commands_to_tell(tmp_path: Path) -> None:
+    """The run measures by itself, whether there is one at that path or not; the command sees it."""
+    env = {"INFERPRINT_AGENT": str(tmp_path / "agent.sock")}
+    code = "import os; print(os.environ['INFERPRINT_AGENT'])"
+    result = run("--json", *python(code), **env)
+    printed, told = result.stdout.splitlines()
+    assert (result.returncode, printed) == (0, env["INFERPRINT_AGENT"])
+    assert json.loads(told)["receipt"]["provenance"] == "modelled"

@@ -102,6 +102,7 @@ def play(
     shuffle: Random | None = None,
     watch: Callable[[Window], None] = lambda window: None,
     clock_ns: Callable[[int, int], int | None] = lambda number, at_ns: None,
+    places: Callable[[int], frozenset[int] | None] = lambda number: None,
 ) -> list[Account]:
     """Tells the books of requests as they go, and closes windows in the order of their ends.
 
@@ -113,6 +114,7 @@ def play(
             request and those inside it keep theirs.
         watch: called after every window.
         clock_ns: the CPU clock, at an instant, of the thread that a request owns.
+        places: the devices that a request runs on.
 
     Returns:
         The requests' accounts.
@@ -123,7 +125,7 @@ def play(
         told = [event for event in events if event.at_ns <= one.end_ns]
         events = events[len(told) :]
         for event in told if shuffle is None else _interleaved(runs, told, shuffle):
-            _tell(books, runs, accounts, event, clock_ns)
+            _tell(books, runs, accounts, event, clock_ns, places)
         owners = books.ledgers[one.device_id].owners
         clocks = {owner: clock_ns(owner.request, one.end_ns) for owner in owners}
         close(books, one, cpu_ns={k: ns for k, ns in clocks.items() if ns is not None})
@@ -138,6 +140,7 @@ def _tell(
     accounts: dict[int, Account],
     event: Event,
     clock_ns: Callable[[int, int], int | None],
+    places: Callable[[int], frozenset[int] | None],
 ) -> None:
     number, one = event.number, runs[event.number]
     own_ns = clock_ns(number, event.at_ns)
@@ -146,7 +149,7 @@ def _tell(
         books.end(accounts[number], one.end_ns, own_ns, parent_ns)
         return
     parent = None if one.parent is None else accounts[one.parent]
-    accounts[number] = Account(number, one.start_ns, parent)
+    accounts[number] = Account(number, one.start_ns, parent, places=places(number))
     books.start(accounts[number], own_ns, parent_ns)
 
 
@@ -244,8 +247,8 @@ class Reference:
 
 def earned(books: Books, account: Account, place: int = 0) -> Earned:
     """What a request was charged by the device in that place."""
-    ledger, stake = books.stakes_of(account)[place]
-    return account.paid.get(place) or ledger.earned(stake)
+    ledger = list(books.ledgers.values())[place]
+    return account.paid.get(place) or ledger.earned(account.stakes[place])
 
 
 def sums(books: Books, accounts: Sequence[Account], place: int = 0) -> Earned:

@@ -147,6 +147,20 @@ FAMILIES = (
         "watts",
     ),
     Family(
+        "inferprint_wall_energy_joules_total",
+        _COUNTER,
+        "Energy that a meter of the whole machine counted.",
+        ("device", "provenance"),
+        "joules",
+    ),
+    Family(
+        "inferprint_wall_known_energy_joules_total",
+        _COUNTER,
+        "What the devices counted of it, in the same windows.",
+        ("device",),
+        "joules",
+    ),
+    Family(
         "inferprint_standing_energy_joules_total",
         _COUNTER,
         "Idle energy of a device while no request ran, charged to requests or not.",

@@ -47,6 +47,9 @@ def _devices(values: _Values, balance: Balance) -> None:
         others[id_,] = device.other_processes_j
         values["inferprint_unattributed_energy_joules_total"][id_,] = device.unattributed_j
         _books(values, id_, device)
+    for id_, meter in balance.meters.items():
+        values["inferprint_wall_energy_joules_total"][id_, meter.provenance] = meter.measured_j
+        values["inferprint_wall_known_energy_joules_total"][id_,] = meter.devices_j
 
 
 def _books(values: _Values, id_: str, device: DeviceBalance) -> None:

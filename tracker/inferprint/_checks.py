@@ -13,7 +13,7 @@ from inferprint.calibration import calibrations
 from inferprint.errors import ConfigError
 from inferprint.hardware import parse_hardware
 from inferprint.intensity.naming import parse_source
-from inferprint.records import IdlePolicyName
+from inferprint.records import CpuScope, IdlePolicyName
 
 if TYPE_CHECKING:
     from inferprint._config import Config
@@ -81,9 +81,10 @@ def check(config: Config) -> None:
         if (value is None and name not in _REQUIRED) or value == _WORDS.get(name, math.nan):
             continue
         _number(name, value, low, high)
-    if config.idle_policy not in get_args(IdlePolicyName):
-        policies = " or ".join(map(repr, get_args(IdlePolicyName)))
-        raise ConfigError("idle_policy", config.idle_policy, policies)
+    for name, words in (("idle_policy", IdlePolicyName), ("cpu_scope", CpuScope)):
+        if getattr(config, name) not in get_args(words):
+            expected = " or ".join(map(repr, get_args(words)))
+            raise ConfigError(name, getattr(config, name), expected)
     priced = (config.electricity_price, config.hardware_price_per_hour, config.currency)
     if any(value not in (None, "rent") for value in priced):
         _currency(config.currency)
@@ -94,7 +95,7 @@ def check(config: Config) -> None:
     parse_hardware(config.hardware or ())
     for name in _TEXTS:
         _text(name, getattr(config, name))
-    _intensity(config)
+    _places(config)
     _whole("prometheus_port", config.prometheus_port, low=0, high=65_535)
     _whole("live_port", config.live_port, low=0, high=65_535)
     _socket(config.agent)
@@ -146,7 +147,11 @@ def _socket(path: object) -> None:
         raise ConfigError("agent", path, expected)
 
 
-def _intensity(config: Config) -> None:
+def _places(config: Config) -> None:
+    if config.wall_meter is not None:
+        from inferprint.sources._wall_meters import parse_meter  # not of all users
+
+        parse_meter(config.wall_meter)
     if config.carbon_intensity_source is not None:
         parse_source(config.carbon_intensity_source)
     for name in _URLS:

@@ -13,9 +13,16 @@ from pathlib import Path
 from typing import Any, Literal
 
 from inferprint.errors import ConfigError
-from inferprint.records import IdlePolicyName
+from inferprint.records import CpuScope, IdlePolicyName
 
-__all__ = ["Config", "cache_folder", "environment", "environment_variable", "visible_gpus"]
+__all__ = [
+    "Config",
+    "cache_folder",
+    "environment",
+    "environment_variable",
+    "visible_amd_gpus",
+    "visible_gpus",
+]
 
 
 def _setting(name: str, default: object, parse: Callable[[str], object]) -> Any:
@@ -53,7 +60,7 @@ class Config:
             or ``separate``.
         standing_horizon_s: ``amortised`` charges the energy of quiet times at the request
             rate of this trailing time.
-        sources: names of sources to use, such as ``nvml``, ``rapl``, ``cpu_model``,
+        sources: names of sources to use, such as ``nvml``, ``amdsmi``, ``rapl``, ``cpu_model``,
             ``dram_model``; one that is not there is an error. None: all that are found.
         exporters: names of exporters, such as ``prometheus``.
         location: an ISO country code (``FRA``) or a cloud region (``aws:eu-west-3``); it
@@ -84,10 +91,14 @@ class Config:
             ``training_energy_kwh`` and ``training_carbon_kg``, what it took. It is in no sum.
         gpu_idle_w: watts of one GPU with the model resident and no request. None: observed.
         cpu_idle_w: watts of one CPU package when idle. None: observed, or modelled.
+        cpu_scope: whose CPU time is this tracker's own part of the host's: ``process``, ``tree``
+            (with all processes that it starts) or ``cgroup`` (the whole container or service).
         calibration: corrections of devices' gains, each ``DEVICE=FACTOR`` or
             ``DEVICE=FACTOR:ERROR``: true joules for each that the device counts, and how far
             off, relatively, that may be; without it as the device itself.
         powercap_root: where Linux keeps the RAPL counters.
+        wall_meter: a meter of the whole machine: ``tasmota:URL`` or ``shelly:URL`` (smart plugs),
+            ``redfish:URL`` of a chassis, or ``ipmi``. None: there is none.
         lock_folder: where trackers of this host lock the GPUs that they read, to find each other.
         learned_path: a file that what was learned is loaded from and, at the tracker's stop,
             saved to. None: each start learns anew.
@@ -138,8 +149,10 @@ class Config:
     training_requests: float | None = _setting("training_requests", None, float)
     gpu_idle_w: float | None = _setting("gpu_idle_w", None, float)
     cpu_idle_w: float | None = _setting("cpu_idle_w", None, float)
+    cpu_scope: CpuScope = _setting("cpu_scope", "process", str)
     calibration: tuple[str, ...] = _setting("calibration", (), _names)
     powercap_root: str = _setting("powercap_root", "/sys/class/powercap", str)
+    wall_meter: str | None = _setting("wall_meter", None, str)
     lock_folder: str = _setting("lock_folder", "/tmp/inferprint", str)  # noqa: S108 - see claims
     learned_path: str | None = _setting("learned_path", None, str)
     prometheus_port: int = _setting("prometheus_port", 9464, int)
@@ -160,9 +173,20 @@ class Config:
 def visible_gpus() -> str | None:
     """The GPUs that CUDA lets this process use, as ``CUDA_VISIBLE_DEVICES`` lists them.
 
-    None: it is not set, so all of them. An empty text: none.
+    Where it is not set, those that ``NVIDIA_VISIBLE_DEVICES`` names by UUID: what a container was
+    given, which a privileged one sees beside all others. Numbers in it are the host's, not its own.
+
+    None: all of them. An empty text: none.
     """
-    return os.environ.get("CUDA_VISIBLE_DEVICES")
+    visible = os.environ.get("CUDA_VISIBLE_DEVICES")
+    given = os.environ.get("NVIDIA_VISIBLE_DEVICES", "")
+    by_uuid = all(name.strip().startswith(("GPU-", "MIG-")) for name in given.split(","))
+    return given if visible is None and by_uuid else visible
+
+
+def visible_amd_gpus() -> str | None:
+    """The numbers of the GPUs that HIP lets this process use; None: all of them."""
+    return os.environ.get("HIP_VISIBLE_DEVICES", os.environ.get("ROCR_VISIBLE_DEVICES"))
 
 
 def environment() -> dict[str, str]:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import TYPE_CHECKING, Unpack
 
 from inferprint._runtime import Tracker
 from inferprint.request import NO_LABELS, Request
-from inferprint.tracking import Expects, P, Planning, R, ReadTokens, decorator
+from inferprint.tracking import Expects, P, Planning, R, ReadTokens, decorator, named
 
 if TYPE_CHECKING:
     from inferprint.budget import Budget, OnExceed
+    from inferprint.device_names import DeviceName
     from inferprint.planned import Plan
 
 _tracker: Tracker | None = None
@@ -50,6 +51,7 @@ def track(
     budget: Budget | None = None,
     on_exceed: OnExceed = "raise",
     expects: Expects | None = None,
+    devices: Iterable[DeviceName] | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A decorator that measures every call, with the process-wide tracker.
 
@@ -67,13 +69,15 @@ def track(
         expects: gets the call's arguments, and returns what is expected of it, as a mapping:
             ``input_tokens``, ``cached_input_tokens``, and ``output_tokens`` or
             ``max_output_tokens``. Each call is then quoted.
+        devices: those that the calls run on; as for ``Tracker.request``.
 
     Raises:
         ConfigError: a setting of the process-wide tracker is not usable, the labels are no
             mapping, or the budget is not one.
     """
     get_tracker()  # so that a bad setting is told here, and not under load
-    return decorator(get_tracker, model, tokens, labels, Planning(budget, on_exceed, expects))
+    planning = Planning(budget, on_exceed, expects, named(devices))
+    return decorator(get_tracker, model, tokens, labels, planning)
 
 
 def request(

@@ -2,33 +2,32 @@
 
 from __future__ import annotations
 
-import atexit
 import logging
 import os
 import sys
 import threading
-import weakref
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar, Unpack
 
+from inferprint import lifetimes
 from inferprint._config import Config
 from inferprint.clock import Clock, SystemClock, wall_s
 from inferprint.delivery import Exporter, Outbox, load_exporters
 from inferprint.errors import ConfigError, InferprintError, NotSettled
 from inferprint.receipt import Receipt
 from inferprint.records import Balance, Status, Tokens
-from inferprint.request import NO_LABELS, Request, forget_current, own_labels
+from inferprint.request import NO_LABELS, Request, own_labels
 from inferprint.sources import PowerSource
-from inferprint.threads import renew_threads
-from inferprint.tracking import Expects, P, Planning, R, ReadTokens, decorator
+from inferprint.tracking import Expects, P, Planning, R, ReadTokens, decorator, named
 
 if TYPE_CHECKING:
     from types import TracebackType
 
     from inferprint.budget import Budget, OnExceed
+    from inferprint.device_names import DeviceName
     from inferprint.factors import Factors
     from inferprint.front import Front
     from inferprint.intensity import Intensity
@@ -103,7 +102,7 @@ class Tracker:
         self._users = 0
         self._stopped = False
         self._renew()
-        _known.add(self)
+        lifetimes.known.add(self)
 
     def _renew(self) -> None:
         self._engine: Front = self._front()
@@ -183,7 +182,7 @@ class Tracker:
         for outbox in engine.outboxes:
             outbox.close()
         self._intensity.close()
-        _known.discard(self)
+        lifetimes.known.discard(self)
 
     def __enter__(self) -> Tracker:
         return self.start()
@@ -204,6 +203,7 @@ class Tracker:
             if self.running or self._stopped:
                 return
             self.running = True
+        lifetimes.begin()
         if self._manual:
             self._set_up()
             return
@@ -276,6 +276,11 @@ class Tracker:
         self.findings = found.findings
         return found.sources
 
+    def _end(self) -> None:
+        """Stops it, whoever uses it: the process ends."""
+        self._users = 0
+        self.stop()
+
     def _after_fork(self) -> None:
         """In the child: it begins anew with the next request; what is in flight is the
         parent's.
@@ -305,9 +310,11 @@ class Tracker:
                 what it has used whenever it tells of tokens. ``on_exceed``: ``raise`` (the
                 default), ``warn``, or a function that gets an Excess and returns whether to
                 go on, called at most once before the run and once while it runs.
+                ``devices``: those that it runs on, in place of all that are read: ids, GPU
+                numbers or components, as on docs/devices.md; no other GPU has a part in it.
 
         Raises:
-            ConfigError: the labels are no mapping, or something expected is not usable.
+            ConfigError: the labels are no mapping, or something told of it is not usable.
         """
         own = labels if labels is NO_LABELS else own_labels(labels)
         name = model if type(model) is str else str(model)
@@ -359,9 +366,10 @@ class Tracker:
         budget: Budget | None = None,
         on_exceed: OnExceed = "raise",
         expects: Expects | None = None,
+        devices: Iterable[DeviceName] | None = None,
     ) -> Callable[[Callable[P, R]], Callable[P, R]]:
         """A decorator like ``inferprint.track``, for this tracker."""
-        planning = Planning(budget, on_exceed, expects)
+        planning = Planning(budget, on_exceed, expects, named(devices))
         return decorator(lambda: self, model, tokens, labels, planning)
 
     def hosted(
@@ -547,27 +555,6 @@ class Tracker:
     def status(self) -> Status:
         """What the tracker says of itself."""
         return self._engine.status()
-
-
-_known: weakref.WeakSet[Tracker] = weakref.WeakSet()
-
-
-def _stop_all() -> None:
-    for tracker in list(_known):
-        tracker._users = 0
-        tracker.stop()
-
-
-def _renew_all() -> None:
-    renew_threads()
-    forget_current()
-    for tracker in list(_known):
-        tracker._after_fork()
-
-
-atexit.register(_stop_all)
-if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_renew_all)
 
 
 def _load_learned(config: Config) -> Mapping[str, Any] | None:

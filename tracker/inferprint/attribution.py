@@ -90,7 +90,7 @@ class Ledger:
         self.power_w: float | None = None
         # Active watts while requests ran, over the last ten seconds in which they did.
         self.busy_w = Ratio()
-        self._place = place
+        self.place = place
         self._totals = Totals()
         self._notes = Notes(device, weights.method)
         self._weighing = Weighing(weights, place)
@@ -99,6 +99,11 @@ class Ledger:
         self._pool = StandingPool(policy, place)
         # Active watts of the requests together, when last there were any.
         self._busy_w: float | None = None
+
+    @property
+    def measured_j(self) -> float:
+        """What its counter advanced by."""
+        return self._totals.measured_j
 
     @property
     def owners(self) -> Sequence[Account]:
@@ -315,7 +320,7 @@ class Ledger:
         """Lets requests in and out of the shares; yields the ended."""
         since, start_ns = [self._notes.since(at_end) for at_end in (False, True)], span.start.at_ns
         for mark in self._shares.move(span, active_per_ns, idle_per_ns, since):
-            stake = mark[2].stakes[self._place]
+            stake = mark[2].stakes[self.place]
             if stake.verdict is None:
                 # One that ends as the window begins has no part in it.
                 self._fix(stake, before_last=mark[0] <= start_ns)

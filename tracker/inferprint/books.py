@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any
 from inferprint.attribution import Ledger
 from inferprint.records import DeviceBalance
 from inferprint.stakes import ARRIVE, END, END_PAUSED, PAUSE, RESUME, STEP, Earned, Stake
-from inferprint.timeline import PARTS, Event, Timeline
+from inferprint.strands import Strands
+from inferprint.timeline import PARTS, Event
 from inferprint.units import NS_PER_S
 from inferprint.windows import Window
 
@@ -35,6 +36,7 @@ class Account:
         started_ns: when it started, monotonic.
         parent: the request that it runs inside; None: none.
         model: the model's name.
+        places: of the devices that it runs on; None: on all.
     """
 
     __slots__ = (
@@ -47,6 +49,7 @@ class Account:
         "outlook",
         "paid",
         "parent",
+        "places",
         "pooled",
         "progress",
         "request",
@@ -56,14 +59,21 @@ class Account:
         "stakes",
         "started_ns",
         "told_ns",
+        "unread",
         "waits_for",
     )
 
     def __init__(
-        self, request: Any, started_ns: int, parent: Account | None = None, model: str = ""
+        self,
+        request: Any,
+        started_ns: int,
+        parent: Account | None = None,
+        model: str = "",
+        places: frozenset[int] | None = None,
     ) -> None:
         self.request = request
         self.model = model
+        self.places = places
         self.started_ns = started_ns
         self.parent = parent
         self.books: Books | None = None
@@ -83,6 +93,8 @@ class Account:
         # Stakes that have not ended yet, and children that have not been settled.
         self.waits_for = 0
         self.settled = False
+        # Whether it runs on a device that is not read.
+        self.unread = False
         # What each device had paid when it was settled without waiting for it.
         self.paid: Mapping[int, Earned] = NOTHING_PAID
         # Its work, once it or another of its model has told of tokens.
@@ -103,7 +115,7 @@ class Books:
     def __init__(self, ledgers: Sequence[Ledger] = ()) -> None:
         self.ledgers = {ledger.device.id: ledger for ledger in ledgers}
         self._in_order = list(ledgers)
-        self._timeline = Timeline()
+        self._strands = Strands(self._in_order)
         self._arrived = 0
         self._told: list[Event] = []
         # Devices that have been read.
@@ -138,6 +150,9 @@ class Books:
                 self._tell(at_ns, PAUSE, parent, parent_cpu_ns)
         account.stakes = [Stake() for _ in self._in_order]
         account.waits_for = len(account.stakes)
+        if account.places is not None:
+            account.waits_for = len(account.places)
+            self._strands.part(account.places)
         self._tell(at_ns, ARRIVE, account, cpu_ns)
 
     def end(
@@ -183,25 +198,17 @@ class Books:
         """Puts what was told of requests into the order of time."""
         if not self._told:
             return
-        now_ns = self._timeline.state.at_ns
         self._told.sort(key=_time_of)
-        if self._told[0][0] < now_ns:
-            late = {event[2] for event in self._told if event[1] == ARRIVE and event[0] < now_ns}
-            self._told = [
-                _not_free(event, now_ns, until_ns) if event[2] in late else event
-                for event in self._told
-            ]
-            self._told.sort(key=_time_of)
-        self._timeline.extend(self._told)
+        self._strands.extend(self._told, until_ns)
         self._told = []
-        self._timeline.trim(ledger.cursor for ledger in self._in_order)
+        self._strands.trim()
 
     def open(self, device_id: str, at_ns: int) -> Iterator[None]:
         """A device was read for the first time; iterated over as for ``close``."""
         self._advance(at_ns)
         ledger = self.ledgers[device_id]
         self._begun += ledger.state is None
-        for account in ledger.open(*self._timeline.read(ledger.cursor, at_ns)):
+        for account in ledger.open(*self._strands.read(ledger.place, at_ns)):
             self._end_stake(ledger, account)
             yield
 
@@ -215,7 +222,7 @@ class Books:
         if ledger.state is None:
             yield from self.open(window.device_id, window.start_ns)
         self._advance(window.end_ns)
-        marks, end = self._timeline.read(ledger.cursor, window.end_ns)
+        marks, end = self._strands.read(ledger.place, window.end_ns)
         for account in ledger.close(window, marks, end, cpu_ns):
             self._end_stake(ledger, account)
             yield
@@ -230,16 +237,25 @@ class Books:
         """Events that are kept, because a device's window with them has not closed, or may
         not have.
         """
-        return self._timeline.held
+        return self._strands.held
 
     def backlog(self, device_id: str) -> int:
         """Events that wait for a window of this device to close."""
-        return self._timeline.unread(self.ledgers[device_id].cursor)
+        return self._strands.unread(self.ledgers[device_id].place)
 
     @property
     def running(self) -> int:
         """Requests in flight, by what was told so far."""
-        return self._timeline.state.running + sum(STEP[event[1]] for event in self._told)
+        return self._strands.host.state.running + sum(STEP[event[1]] for event in self._told)
+
+    @property
+    def parted(self) -> bool:
+        """Whether a request has named some of the devices and not others."""
+        return self._strands.parted
+
+    def running_on(self, ledger: Ledger) -> int:
+        """Requests in flight on a device, by what was told so far."""
+        return self._strands.running(ledger.place, self._told)
 
     @property
     def busy(self) -> bool:
@@ -250,12 +266,12 @@ class Books:
         """Integrals over time (s) of the number in flight and of its square, and how many
         requests have arrived, all so far.
         """
-        timeline = self._timeline
+        timeline = self._strands.host
         return timeline.request_ns / NS_PER_S, timeline.pair_ns / NS_PER_S, self._arrived
 
     def share_s(self) -> tuple[float, int]:
         """Seconds that one equal share of the time has become so far, and up to when (ns)."""
-        state = self._timeline.state
+        state = self._strands.host.state
         return state.share / (PARTS * NS_PER_S), state.at_ns
 
     # ---- settlement ----------------------------------------------------------------------
@@ -274,21 +290,24 @@ class Books:
         while self._ended and _ended_ns(self._ended[0]) <= ended_by_ns:
             account = self._ended[0]
             account.paid = {
-                place: ledger.settle(stake)
-                for place, (ledger, stake) in enumerate(self.stakes_of(account))
+                ledger.place: ledger.settle(stake)
+                for ledger, stake in self.stakes_of(account)
                 if stake.verdict is None
             }
             self._settle(account)
 
     def stakes_of(self, account: Account) -> list[tuple[Ledger, Stake]]:
         """What a request has at stake, by device."""
-        return list(zip(self._in_order, account.stakes, strict=True))
+        stakes, places = account.stakes, account.places
+        if places is None:
+            return list(zip(self._in_order, stakes, strict=True))
+        return [(self._in_order[place], stakes[place]) for place in sorted(places)]
 
     def earned(self, account: Account) -> list[Earned]:
         """What a request has earned from each device up to its last window's end."""
         return [
-            account.paid.get(place) or ledger.earned(stake)
-            for place, (ledger, stake) in enumerate(self.stakes_of(account))
+            account.paid.get(ledger.place) or ledger.earned(stake)
+            for ledger, stake in self.stakes_of(account)
         ]
 
     def earned_j(self, account: Account) -> float:
@@ -301,9 +320,14 @@ class Books:
         """
         if account.came_at is None:
             return account.reserved / (PARTS * NS_PER_S) if account.reserved else None
-        state = self._timeline.state
+        state = self._strands.host.state
         share = state.at(max(until_ns, state.at_ns)).share
         return (account.reserved + share - account.came_at) / (PARTS * NS_PER_S)
+
+    @property
+    def measured_j(self) -> float:
+        """What all devices have counted."""
+        return sum(ledger.measured_j for ledger in self._in_order)
 
     def balance(self) -> dict[str, DeviceBalance]:
         """The books of the devices that have been read, by device id."""
@@ -315,8 +339,7 @@ class Books:
 
     def _end_stake(self, ledger: Ledger, account: Account) -> None:
         if account.settled:
-            place = self._in_order.index(ledger)
-            ledger.write_off(account.stakes[place], account.paid[place])
+            ledger.write_off(account.stakes[ledger.place], account.paid[ledger.place])
             return
         account.waits_for -= 1
         if not account.waits_for:
@@ -335,17 +358,6 @@ class Books:
         parent.waits_for -= 1
         if parent.ended_ns is not None and not parent.waits_for and not parent.settled:
             self._settle(parent)
-
-
-def _not_free(event: Event, now_ns: int, until_ns: int) -> Event:
-    """A request of which all was told late, because a thread was held up, counts from now
-    for as long as it ran, but not past the window: it is not free.
-    """
-    at_ns, kind, account, cpu_ns = event
-    if kind < END or at_ns > now_ns:
-        return event
-    ran_ns = at_ns - account.started_ns
-    return min(now_ns + ran_ns, max(until_ns, now_ns)), kind, account, cpu_ns
 
 
 def _ended_ns(account: Account) -> int:

@@ -17,6 +17,7 @@ from inferprint.books import Account, Books
 from inferprint.budget import Guard
 from inferprint.calibration import calibrations, check_devices
 from inferprint.clock import Clock, wall_s
+from inferprint.device_names import Naming
 from inferprint.factors import Factors, equipped
 from inferprint.front import Front
 from inferprint.hours import Hours
@@ -24,6 +25,7 @@ from inferprint.impacts import Factor
 from inferprint.intensity import Constant, Intensity, Known
 from inferprint.learning.hearing import Hearing
 from inferprint.ledgers import learned_of, ledger_of
+from inferprint.meters import Meters
 from inferprint.outlook import Outlook
 from inferprint.quoting import Quoting
 from inferprint.receipt import Receipt
@@ -85,6 +87,8 @@ class Engine(Front):
             self.faults,
         )
         self.books = Books()
+        self.meters = Meters()
+        self._naming = Naming()
         # Where requests of other processes come from; None: there are none.
         self.peers: Peers | None = None
         self._config = config
@@ -115,9 +119,12 @@ class Engine(Front):
         sources = find()
         if not self.sampler.open(sources or (), on_steps) or sources is None:
             self._said = frozenset({flags.MISSING_READING})
-        ledgers = list[Ledger]()
+        ledgers, meters = list[Ledger](), Meters(lambda: self.books.measured_j)
         for lane in self.sampler.lanes:
             for device in lane.devices:
+                if device.component == "wall":
+                    meters.add(device, begun=lane.begun)
+                    continue
                 first, saved = lane.last(device.id), self._learned.of(device)
                 ledger = ledger_of(device, first, len(ledgers), self._config, saved)
                 self.reads_cpu |= ledger.weights.owns_threads
@@ -125,7 +132,8 @@ class Engine(Front):
         devices = [ledger.device for ledger in ledgers]
         self.factors = equipped(self.factors, devices, self._config)
         with self.lock:
-            self.books, self._opened = Books(ledgers), True
+            self._naming = Naming(devices, partial(self.faults.fault, "devices"))
+            self.meters, self.books, self._opened = meters, Books(ledgers), True
         check_devices(calibrations(self._config.calibration), self.books.ledgers)
 
     def end(self, patience_s: float) -> bool:
@@ -148,7 +156,7 @@ class Engine(Front):
 
     def take(self, windows: Sequence[Window]) -> None:
         """Windows have closed: does all that they bring."""
-        self._closing.extend(windows)
+        self._closing.extend(self.meters.after(windows))
         _exhaust(self._process(all_told=True))
 
     def give_up(self, ended_by_ns: int = sys.maxsize) -> None:
@@ -181,7 +189,7 @@ class Engine(Front):
         """Windows have closed; whether to go on with them now. Those without requests are
         split several at a time: that takes a third of the time.
         """
-        self._closing.extend(windows)
+        self._closing.extend(self.meters.after(windows))
         waits = self.events or self.books.busy or not self.books.begun
         if waits or self.peers is not None:
             return True
@@ -231,8 +239,7 @@ class Engine(Front):
                 window = self._closing.popleft()
                 if self.events or self.told or self._hearing.begun:
                     yield from self._draining(window.end_ns)
-                owners = self.books.ledgers[window.device_id].owners
-                yield from self.books.close(window, telling.cpu_clocks(owners))
+                yield from self._close(window)
                 if self._hours is not None and not self._closing:
                     self._hours.note(window.end_ns, self.books)
                 settled = self._settle()
@@ -240,6 +247,14 @@ class Engine(Front):
                 yield from self._hand_over(settled)
         if self._closing:
             self.sampler.again_ns = self._clock.now_ns() + AGAIN_NS
+
+    def _close(self, window: Window) -> Iterator[None]:
+        """Books a window of a device, or of a meter of the whole machine."""
+        ledger = self.books.ledgers.get(window.device_id)
+        if ledger is None:
+            self.meters.close(window)
+        else:
+            yield from self.books.close(window, telling.cpu_clocks(ledger.owners))
 
     def _hand_over(self, settled: Sequence[Request]) -> Iterator[None]:
         if self.peers is not None:
@@ -252,8 +267,9 @@ class Engine(Front):
             return
         for lane in self.sampler.lanes:
             for device in lane.devices:
+                ledger = self.books.ledgers.get(device.id)
                 read = lane.last(device.id) is not None
-                if read and self.books.ledgers[device.id].state is None:
+                if read and ledger is not None and ledger.state is None:
                     yield from self.books.open(device.id, lane.last_ns(device.id))
 
     def _patience_ns(self) -> int:
@@ -265,7 +281,7 @@ class Engine(Front):
             return
         for lane in self.sampler.lanes:
             for device in lane.devices:
-                if self.books.backlog(device.id) > MOST_PENDING:
+                if device.component != "wall" and self.books.backlog(device.id) > MOST_PENDING:
                     window = lane.abandon(device.id, self._clock.now_ns())
                     _exhaust(self.books.close(window))
 
@@ -313,7 +329,7 @@ class Engine(Front):
     def balance(self) -> Balance:
         """The books of the devices, up to the last window of each."""
         with self.lock:
-            return Balance(self.books.balance())
+            return Balance(self.books.balance(), self.meters.balance())
 
     def status(self) -> Status:
         """What it says of itself."""
@@ -364,6 +380,10 @@ class Engine(Front):
         if parent is not None and parent.books is not self.books:
             parent = None  # it is of another tracker, or of before a fork
         account = Account(request, request._started_ns, parent, request.model)
+        if request._devices is not None:
+            self._place(account, request._devices)
+        elif parent is not None:  # it is its parent's work
+            account.places, account.unread = parent.places, parent.unread
         request._account = account
         self.in_flight[request.model] += 1
         self._open[request] = None
@@ -378,6 +398,13 @@ class Engine(Front):
         self._hearing.start(account, told)
         if told.output and request._ended_ns < 0:  # an end brings what was told by then
             self._hearing.tell(account, told, self._clock.now_ns())
+
+    def _place(self, account: Account, names: tuple[str, ...]) -> None:
+        """Puts a request on the devices that it names."""
+        meant = self._naming.meant(names)
+        account.unread = bool(meant.unknown)
+        if len(meant.places) < len(self.books.ledgers):
+            account.places = meant.places
 
     def _close_account(self, request: Request, account: Account) -> None:
         self.in_flight[request.model] -= 1

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, TypedDict
 
 from inferprint.budget import Budget, Guard, OnExceed, check_budget
+from inferprint.device_names import DeviceName, checked_names
 from inferprint.errors import ConfigError
 from inferprint.quote import Quote
 from inferprint.records import Tokens
@@ -23,7 +24,7 @@ class Plan(TypedDict, total=False):
     ``quote``: what it is expected to use. ``budget``: what it may use. ``on_exceed``: what is
     done when it is over its budget. ``input_tokens``, ``cached_input_tokens``, and
     ``output_tokens`` or ``max_output_tokens``: as for ``Tracker.quote``, which is asked with
-    them if no quote is given.
+    them if no quote is given. ``devices``: those that it runs on.
     """
 
     quote: Quote | None
@@ -33,6 +34,7 @@ class Plan(TypedDict, total=False):
     cached_input_tokens: int
     output_tokens: int | None
     max_output_tokens: int | None
+    devices: Iterable[DeviceName] | None
 
 
 class GuardedRequest(Request):
@@ -91,6 +93,8 @@ def planned(tracker: Tracker, model: str, labels: Mapping[str, str], plan: Plan)
     """
     for name in plan.keys() - Plan.__annotations__.keys():
         raise TypeError(f"request() got an unexpected keyword argument {name!r}")
+    devices = plan.get("devices")
+    names = None if devices is None else checked_names(devices)
     budget, on_exceed = plan.get("budget"), plan.get("on_exceed", "raise")
     check_budget(budget, on_exceed)
     quote = _quote(tracker, model, plan)
@@ -99,6 +103,7 @@ def planned(tracker: Tracker, model: str, labels: Mapping[str, str], plan: Plan)
     else:
         guard = Guard(budget, on_exceed, quote, tracker.factors)
         request = GuardedRequest(tracker, model, labels, guard)
+    request._devices = names
     request._quote = quote
     request._most = quote.max_output_tokens if quote is not None else None
     return request
@@ -115,7 +120,8 @@ def plan_call(
     """The request of a tracked call. Where what is expected of it can't be told, it runs all the
     same, and its budget is not checked before.
     """
-    plan = Plan(budget=planning.budget, on_exceed=planning.on_exceed)
+    budget, on_exceed, devices = planning.budget, planning.on_exceed, planning.devices
+    plan = Plan(budget=budget, on_exceed=on_exceed, devices=devices)
     if planning.expects is None:
         return planned(tracker, model, labels, plan)
     try:

@@ -12,8 +12,10 @@ from typing import Literal
 
 from inferprint.ranges import Range
 
-Component = Literal["gpu", "cpu", "dram"]
+Component = Literal["gpu", "cpu", "dram", "wall"]
+"""``wall`` is a meter of the whole machine: it is in the balance, and in no receipt."""
 Provenance = Literal["measured", "prorated", "modelled", "unknown"]
+CpuScope = Literal["process", "tree", "cgroup"]
 Outcome = Literal["ok", "error", "cancelled"]
 IdlePolicyName = Literal["in_flight", "amortised", "since_last", "separate"]
 
@@ -35,7 +37,7 @@ class Device:
 
     Args:
         id: unique on the host and stable over restarts, such as a GPU's UUID.
-        component: ``gpu``, ``cpu`` or ``dram``.
+        component: ``gpu``, ``cpu`` or ``dram``; ``wall`` for a meter of the whole machine.
         name: the product's name, for people.
         idle_w: watts drawn with the model resident and no request running, where they are
             known beforehand (from a table or a model). None: to be observed.
@@ -50,6 +52,7 @@ class Device:
             idle stretch has been seen.
         capacity: busy seconds a second when it is fully busy: the cores of a CPU, else 1.
         flags: what receipts that this device has a part in must say.
+        aliases: other names that requests may give it, such as those of a GPU's MIG instances.
     """
 
     id: str
@@ -63,6 +66,7 @@ class Device:
     tabled_idle_w: float | None = None
     capacity: float = 1.0
     flags: frozenset[str] = frozenset()
+    aliases: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -207,10 +211,40 @@ class DeviceBalance:
 
 
 @dataclass(frozen=True, slots=True)
+class MeterBalance:
+    """What a meter of the whole machine has counted since the tracker started, in joules.
+
+    Args:
+        name: the meter's name.
+        provenance: of its readings.
+        measured_j: what it counted.
+        devices_j: what the devices counted in the same windows of it.
+        power_w: mean power of its last window; None before one has closed.
+    """
+
+    name: str
+    provenance: Provenance
+    measured_j: float
+    devices_j: float
+    power_w: float | None = None
+
+    @property
+    def rest_j(self) -> float:
+        """What no device of the tracker counts: fans, disks, boards, losses of the power supply,
+        and devices that are not read. Windows of the two are not the same, so that it is off by up
+        to a second's energy or so, and may be below 0 at first.
+        """
+        return self.measured_j - self.devices_j
+
+
+@dataclass(frozen=True, slots=True)
 class Balance:
-    """The books of all devices that have been read, by device id."""
+    """The books of all devices that have been read, by device id, and the meters of the whole
+    machine by theirs.
+    """
 
     devices: Mapping[str, DeviceBalance]
+    meters: Mapping[str, MeterBalance] = field(default_factory=dict)
 
     @property
     def closure_error(self) -> float:

@@ -105,6 +105,8 @@ class Request:
     _cpu_ended_ns: int | None = None
     # Output tokens that it will have at most, where that was told before it ran.
     _most: int | None = None
+    # The devices that it runs on, where it named them.
+    _devices: tuple[str, ...] | None = None
     # What it was expected to use, and what watches over its budget.
     _quote: Quote | None = None
     _guard: Guard | None = None

@@ -55,10 +55,10 @@ def settlement(account: Account, idle_policy: IdlePolicyName) -> Settlement:
     ended_ns = account.started_ns if account.ended_ns is None else account.ended_ns
     duration_s = seconds(ended_ns - account.started_ns)
     parts = tuple(
-        _part(ledger, stake, account.paid.get(place) or ledger.earned(stake), duration_s)
-        for place, (ledger, stake) in enumerate(_stakes(account))
+        _part(ledger, stake, account.paid.get(ledger.place) or ledger.earned(stake), duration_s)
+        for ledger, stake in _stakes(account)
     )
-    said = frozenset({flags.MISSING_READING}) if account.paid else frozenset()
+    said = frozenset({flags.MISSING_READING}) if account.paid or account.unread else frozenset()
     reserved_s = _reserved_s(account, ended_ns)
     return Settlement(
         parts, said, idle_policy, _method(account), tuple(account.children), reserved_s
@@ -80,13 +80,22 @@ def provisional(account: Account, idle_policy: IdlePolicyName, until_ns: int) ->
         idle_policy: who pays for idle energy.
         until_ns: its end, or now.
     """
-    sharers = account.books.running if account.books is not None else 0
-    sharers += account.ended_ns is not None
+    books, has_ended = account.books, account.ended_ns is not None
+    sharers = has_ended + (books.running if books is not None else 0)
     parts = tuple(
-        _expected(ledger, stake, account.started_ns, until_ns, sharers)
+        _expected(
+            ledger,
+            stake,
+            account.started_ns,
+            until_ns,
+            # On a device that others don't run on, fewer share.
+            sharers if books is None or not books.parted else has_ended + books.running_on(ledger),
+        )
         for ledger, stake in _stakes(account)
     )
     said = frozenset({flags.PROVISIONAL})
+    if account.unread:
+        said |= {flags.MISSING_READING}
     reserved_s = _reserved_s(account, until_ns)
     if reserved_s is None and account.books is not None:  # no window has closed since it started
         reserved_s = seconds(until_ns - account.started_ns) / max(1, sharers)

@@ -157,15 +157,19 @@ class Timeline:
         if end < len(self._marks):
             following = self._marks[end]
             return self._marks[start:end], State(following[0], *following[4:]).at(until_ns)
-        if until_ns > self.state.at_ns:
-            # What is told later of before this instant can only count from it.
-            self._pass(until_ns)
+        # What is told later of before this instant can only count from it.
+        self.advance(until_ns)
         return self._marks[start:], self.state.at(until_ns)
 
     @property
     def held(self) -> int:
         """How many events are kept."""
         return len(self._marks)
+
+    def advance(self, until_ns: int) -> None:
+        """Goes on to an instant, up to which all was told."""
+        if until_ns > self.state.at_ns:
+            self._pass(until_ns)
 
     def _pass(self, until_ns: int) -> None:
         passed_ns, running = until_ns - self.state.at_ns, self.state.running
@@ -183,3 +187,35 @@ class Timeline:
         if read > TRIM_ABOVE:
             del self._marks[:read]
             self._dropped += read
+
+
+class PartialTimeline(Timeline):
+    """The time line of some of the devices, which goes on from that of more of them.
+
+    It leaves the accounts alone: what they keep is of the time line of all.
+
+    Args:
+        before: the time line that it goes on from.
+    """
+
+    def __init__(self, before: Timeline) -> None:
+        super().__init__()
+        self.state, self._marks, self._dropped = before.state, [*before._marks], before._dropped
+        # Whether those in flight share their thread, as far as they came after this began.
+        self._pooled: dict[Account, bool] = {}
+        if isinstance(before, PartialTimeline):
+            self._pooled = {**before._pooled}
+
+    def extend(self, events: Iterable[Event]) -> None:
+        """Takes events as any does, before the time line of all takes them."""
+        for event_ns, kind, account, cpu_ns in events:
+            state = self.state.at(max(event_ns, self.state.at_ns))
+            self._marks.append((state.at_ns, kind, account, cpu_ns, *state[1:]))
+            if kind <= RESUME:
+                pooled = self._pooled[account] = cpu_ns is None
+            else:
+                pooled = self._pooled.pop(account, account.pooled)
+            self.state = state._replace(
+                running=state.running + STEP[kind],
+                pooled=state.pooled + (STEP[kind] if pooled else 0),
+            )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import inspect
-from collections.abc import AsyncIterator, Callable, Generator, Mapping
+from collections.abc import AsyncIterator, Callable, Generator, Iterable, Mapping
 from typing import TYPE_CHECKING, Any, NamedTuple, ParamSpec, TypeVar, cast
 
 from inferprint.budget import check_budget
@@ -30,6 +30,7 @@ class Planning(NamedTuple):
     budget: Budget | None = None
     on_exceed: OnExceed = "raise"
     expects: Expects | None = None
+    devices: tuple[str, ...] | None = None
 
     def check(self) -> None:
         """Refuses a budget that is none.
@@ -41,6 +42,19 @@ class Planning(NamedTuple):
 
 
 NO_PLANNING = Planning()
+
+
+def named(devices: Iterable[object] | None) -> tuple[str, ...] | None:
+    """Names of devices, as every call has them.
+
+    Raises:
+        ConfigError: they are no list.
+    """
+    if devices is None:
+        return None
+    from inferprint.device_names import checked_names
+
+    return checked_names(devices)
 
 
 def decorator(

@@ -225,7 +225,7 @@ class Intake:
             for ledger in books.ledgers.values()
         )
         self.news = News(at_ns, share_s, books.running, draws)
-        self.balance = Balance(books.balance())
+        self.balance = self._engine.balance()
 
 
 # In the place of an event: its worker is gone.

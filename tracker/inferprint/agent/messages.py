@@ -45,6 +45,7 @@ MOST_NS: Final = 1 << 62
 MOST_CHARACTERS: Final = 256
 """Of a model's name, and of a label's name and value; the rest is cut off."""
 MOST_LABELS: Final = 64
+MOST_DEVICES: Final = 64
 
 _PREFIX = re.compile("[0-9a-f]{12}")
 
@@ -54,7 +55,8 @@ Event: TypeAlias = list[Any]
 
 - ``START``, when (ns), number of the request, model, labels or None, number of the request that it
   runs inside, id of the thread that it owns, that thread's CPU clock (ns), output tokens at most,
-  whether it was told of before, on a connection that was lost
+  the devices that it names (left out where it names none), whether it was told of before, on a
+  connection that was lost
 - ``TOKENS``, when, number, its tokens so far: input, cached input, output; when it first told of
   output tokens, and of how many
 - ``END``, the same, and: place of its outcome in ``OUTCOMES``, when its first token came,
@@ -123,12 +125,21 @@ def read_batch(message: Sequence[Any], now_ns: int) -> Batch:
 
 def _check_start(event: Event) -> None:
     _, at_ns, number, model, labels, *numbers, resumed = event
+    if len(numbers) == 5:
+        _check_devices(numbers.pop())
     _check_whole((at_ns, number), ())
     _check_whole(numbers)
     if len(numbers) != 4 or type(model) is not str or type(resumed) is not bool:
         raise ValueError("a start that is none")
     if labels is not None and not _are_texts(labels):
         raise ValueError("a start with labels that are no texts")
+
+
+def _check_devices(names: object) -> None:
+    if not isinstance(names, list) or len(names) > MOST_DEVICES:
+        raise ValueError("a start with too many devices")
+    if not all(type(name) is str for name in names):
+        raise ValueError("a start with devices that are no texts")
 
 
 def _check_tokens(event: Event) -> None:

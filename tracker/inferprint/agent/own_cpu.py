@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from inferprint.agent.peer import Peer
@@ -41,6 +41,10 @@ class _WithWorkers:
 
     def read(self) -> Sequence[Reading]:
         return [self._with(reading) for reading in self._source.read()]
+
+    def says(self) -> frozenset[str]:
+        says: Callable[[], frozenset[str]] = getattr(self._source, "says", frozenset)
+        return says()
 
     def close(self) -> None:
         self._source.close()

@@ -57,7 +57,7 @@ class PeerRequest(Request):
     """
 
     def __init__(self, tracker: Tracker, peer: Peer, start: Event) -> None:
-        _, at_ns, number, model, labels, parent, thread, cpu_ns, most, _ = start
+        _, at_ns, number, model, labels, parent, thread, cpu_ns, most, *devices, _ = start
         super().__init__(tracker, cut(model), texts(labels) if labels else NO_LABELS)
         self.peer, self.number = peer, number
         # By how much its start was told too late.
@@ -65,6 +65,8 @@ class PeerRequest(Request):
         self._id = f"{peer.prefix}-{number:x}"
         self._started_ns = at_ns
         self._most = most
+        if devices:
+            self._devices = tuple(map(cut, devices[0]))
         if parent is not None:
             self._parent = peer.open.get(parent)
         if thread is not None and cpu_ns is not None:

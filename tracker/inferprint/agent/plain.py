@@ -18,7 +18,7 @@ from inferprint.learning.record import Spread, Usual
 from inferprint.learning.work import Work
 from inferprint.outlook import DeviceOutlook, Found, ModelOutlook, Outlook
 from inferprint.ranges import Range
-from inferprint.records import WEAKEST_FIRST, Balance, Device, DeviceBalance
+from inferprint.records import WEAKEST_FIRST, Balance, Device, DeviceBalance, MeterBalance
 from inferprint.settlement import Settlement
 from inferprint.stakes import Earned
 from inferprint.uncertainty import Doubt, ItemDoubts, WorkPart
@@ -26,7 +26,7 @@ from inferprint.uncertainty import Doubt, ItemDoubts, WorkPart
 _PLACE_OF = {name: place for place, name in enumerate(WEAKEST_FIRST)}
 _FACTORS = ("carbon_intensity", "pue", "electricity_price", "wue_site", "water_grid")
 _MORE_FACTORS = ("adpe_grid", "primary_energy_grid")
-_DEVICE = tuple(one.name for one in fields(Device) if one.name != "flags")
+_DEVICE = tuple(one.name for one in fields(Device) if one.name not in ("aliases", "flags"))
 _HARDWARE = tuple(one.name for one in fields(Hardware) if one.name != "factors")
 
 
@@ -154,18 +154,23 @@ def _range(ends: Sequence[float] | None) -> Range | None:
 # ---- books and outlook --------------------------------------------------------------------
 
 
-def balance_to_plain(balance: Balance) -> dict[str, list[Any]]:
-    """The books of the devices."""
-    names = [one.name for one in fields(DeviceBalance)]
-    return {
-        device_id: [getattr(books, name) for name in names]
-        for device_id, books in balance.devices.items()
-    }
+def balance_to_plain(balance: Balance) -> list[dict[str, list[Any]]]:
+    """The books of the devices, and of meters of the whole machine."""
+    return [_books(balance.devices, DeviceBalance), _books(balance.meters, MeterBalance)]
 
 
-def balance_from_plain(plain: Mapping[str, Sequence[Any]]) -> Balance:
+def _books(of: Mapping[str, Any], kind: Any) -> dict[str, list[Any]]:
+    names = [one.name for one in fields(kind)]
+    return {id_: [getattr(books, name) for name in names] for id_, books in of.items()}
+
+
+def balance_from_plain(plain: Sequence[Mapping[str, Sequence[Any]]]) -> Balance:
     """What ``balance_to_plain`` was given."""
-    return Balance({device_id: DeviceBalance(*books) for device_id, books in plain.items()})
+    devices, meters = plain
+    return Balance(
+        {device_id: DeviceBalance(*books) for device_id, books in devices.items()},
+        {device_id: MeterBalance(*books) for device_id, books in meters.items()},
+    )
 
 
 def outlook_to_plain(outlook: Outlook, places: Mapping[str, int]) -> list[Any]:

@@ -2,19 +2,23 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
+from inferprint._config import visible_gpus
 from inferprint.agent.messages import (
     COUNTED,
     END,
     MOST_CHARACTERS,
+    MOST_DEVICES,
     MOST_LABELS,
     OUTCOMES,
     START,
     TOKENS,
     UNREADABLE,
 )
+from inferprint.device_names import seen_from
 
 if TYPE_CHECKING:
     from inferprint.agent.levels import Level, Levels
@@ -84,6 +88,8 @@ def start_of(request: Request, number: int, parent: int | None, resumed: bool) -
     """A request starts; ``resumed``: it was told of before, on a connection that was lost."""
     thread = request._thread
     owns = thread is not None and request._cpu_started_ns is not None
+    names = _seen(request._devices)
+    devices = [] if names is None else [[name[:MOST_CHARACTERS] for name in names[:MOST_DEVICES]]]
     return [
         START,
         request._started_ns,
@@ -94,8 +100,15 @@ def start_of(request: Request, number: int, parent: int | None, resumed: bool) -
         thread.native_id if owns and thread is not None else None,
         request._cpu_started_ns if owns else None,
         request._most,
+        *devices,
         resumed,
     ]
+
+
+@functools.lru_cache(maxsize=256)
+def _seen(names: tuple[str, ...] | None) -> tuple[str, ...] | None:
+    """The devices of a request for the agent, which sees more of them than this process may."""
+    return seen_from(names, visible_gpus())
 
 
 def tokens_of(request: Request, number: int, at_ns: int) -> list[Any]:

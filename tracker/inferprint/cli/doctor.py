@@ -21,6 +21,8 @@ if TYPE_CHECKING:
 BETWEEN_READINGS_S = 0.2
 """Two steps of a GPU's counter, which advances every 20 to 100 ms."""
 
+GIB = 1 << 30
+
 COMPONENTS = ("gpu", "cpu", "dram")
 
 
@@ -147,10 +149,32 @@ def platform_notes(host: Host) -> list[str]:
         notes.append(f"{host.system} has no RAPL files: CPU and memory are modelled.")
     if host.virtual:
         notes.append("A virtual machine: CPU counters are the host's, and rarely passed on.")
-    if host.container:
-        notes.append("A container: CPU and memory figures are the whole host's, not its alone.")
+    notes += container_notes(host) if host.container else []
     if host.cpu_limit is not None:
         notes.append(f"The cgroup allows {host.cpu_limit:g} of {host.threads} CPUs.")
+    if host.memory_limit is not None:
+        notes.append(f"The cgroup allows {host.memory_limit / GIB:.3g} GiB of memory.")
+    return notes
+
+
+def container_notes(host: Host) -> list[str]:
+    """What a container hides, and what would show it, a sentence each."""
+    notes = [
+        "A container: CPU and memory figures are the whole host's, not its alone; requests get the "
+        "part of this process's CPU time, or with cpu_scope=cgroup that of the whole container.",
+        "Trackers in other containers are not seen from here. mend: mount one folder of the host "
+        "in each, and name it: INFERPRINT_LOCK_FOLDER=/run/inferprint",
+    ]
+    if not host.gpu_files:
+        notes.append(
+            "No NVIDIA device is in it. mend: docker run --gpus all ...; in Kubernetes, "
+            "resources: {limits: {nvidia.com/gpu: 1}}"
+        )
+    elif host.own_pids:
+        notes.append(
+            "GPU work is not told apart by process: drivers tell process ids of the host. mend: "
+            "docker run --pid=host ...; in Kubernetes, hostPID: true"
+        )
     return notes
 
 

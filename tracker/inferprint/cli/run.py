@@ -141,8 +141,10 @@ def measured(command: Sequence[str], model: str, labels: Mapping[str, str]) -> R
 
     config = Config()
     named = tuple(name for name in config.exporters if name not in LISTENING)
-    # What the command itself learns and saves is not to be overwritten.
-    config = replace(config, exporters=named, learned_path=None)
+    # An agent knows of this process's work alone, and not of the command's.
+    # What the command itself learns and saves is not to be overwritten; and a meter that is asked
+    # by a program would lose its exit code to whoever waits for all that the command leaves.
+    config = replace(config, exporters=named, learned_path=None, wall_meter=None, agent=None)
     times = TreeTimes()
     # Before the tracker's threads start: they are to leave the signals to this one.
     with signals_held(), Tracker(config, sources=detect(config, times=times).sources) as tracker:

@@ -63,8 +63,9 @@ def hidden(visible: str | None, selection: Selection, boards: Sequence[Board]) -
         yield _general("absent", "the NVIDIA driver lists no GPU", "")
     elif selection.stopped_at is not None:
         why = (
-            f"CUDA_VISIBLE_DEVICES={visible!r} ends at {selection.stopped_at!r}, which names no "
-            f"GPU: {len(selection.boards)} of {len(boards)} are visible"
+            f"CUDA_VISIBLE_DEVICES={visible!r} (or NVIDIA_VISIBLE_DEVICES) ends at "
+            f"{selection.stopped_at!r}, which names no GPU: {len(selection.boards)} of "
+            f"{len(boards)} are visible"
         )
         yield _general("absent", why, "name GPUs as they are listed by: nvidia-smi -L")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import time
 from collections.abc import Iterable
 from typing import Any
@@ -10,6 +9,7 @@ from typing import Any
 import psutil
 
 from inferprint.sources import kin
+from inferprint.sources.host import sees_host_pids
 from inferprint.units import NS_PER_S
 
 __all__ = ["ProcessUsage"]
@@ -17,9 +17,6 @@ __all__ = ["ProcessUsage"]
 POLL_NS = 1 * NS_PER_S
 RARE_POLL_NS = 10 * NS_PER_S
 SLOW_CALL_NS = 2_000_000
-
-# PROC_PID_INIT_INO of Linux, include/linux/proc_ns.h: the inode of the host's own namespace.
-HOST_PID_NAMESPACE = 0xEFFFFFFC
 
 
 class ProcessUsage:
@@ -41,7 +38,7 @@ class ProcessUsage:
 
     def __init__(self, nvml: Any) -> None:
         self._nvml = nvml
-        self._recognised = _sees_host_pids()
+        self._recognised = sees_host_pids()
         self._supported = True
         self._kin: dict[int, bool] = {}
         self._kin_changes = kin.changes()
@@ -125,10 +122,3 @@ class ProcessUsage:
         except psutil.Error:
             return False
         return kin.are_own(family)
-
-
-def _sees_host_pids() -> bool:
-    try:
-        return os.stat("/proc/self/ns/pid").st_ino == HOST_PID_NAMESPACE
-    except OSError:
-        return False

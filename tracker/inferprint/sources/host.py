@@ -8,10 +8,14 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-__all__ = ["Host", "read_host"]
+__all__ = ["Host", "read_host", "sees_host_pids"]
 
 CONTAINER_FILES = (".dockerenv", "run/.containerenv")
 CONTAINER_GROUPS = re.compile(r"docker|kubepods|containerd|libpod|lxc")
+
+
+# PROC_PID_INIT_INO of Linux, include/linux/proc_ns.h: the inode of the host's own namespace.
+HOST_PID_NAMESPACE = 0xEFFFFFFC
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +30,9 @@ class Host:
         virtual: a hypervisor runs below, so packages and threads are what it shows.
         container: this process runs in a container.
         cpu_limit: CPUs that the cgroup lets this process use; None: no limit is told.
+        memory_limit: bytes that it lets it use, likewise.
+        own_pids: this process sees process ids that are not the host's.
+        gpu_files: NVIDIA's device files are here.
     """
 
     system: str
@@ -35,6 +42,9 @@ class Host:
     virtual: bool
     container: bool
     cpu_limit: float | None = None
+    memory_limit: int | None = None
+    own_pids: bool = False
+    gpu_files: bool = False
 
 
 def read_host(root: Path = Path("/")) -> Host:
@@ -53,6 +63,9 @@ def read_host(root: Path = Path("/")) -> Host:
         virtual=flags is not None and "hypervisor" in flags[1].split(),
         container=_in_container(root),
         cpu_limit=_cpu_limit(root),
+        memory_limit=_memory_limit(root),
+        own_pids=not sees_host_pids(root),
+        gpu_files=(root / "dev/nvidiactl").exists(),
     )
 
 
@@ -65,6 +78,19 @@ def _cpu_limit(root: Path) -> float | None:
     """CPUs from cgroup v2's ``cpu.max``, which holds a quota and a period in microseconds."""
     limit = re.match(r"(\d+) (\d+)", _text(root / "sys/fs/cgroup/cpu.max"))
     return int(limit[1]) / int(limit[2]) if limit else None
+
+
+def _memory_limit(root: Path) -> int | None:
+    limit = _text(root / "sys/fs/cgroup/memory.max").strip()
+    return int(limit) if limit.isdecimal() else None
+
+
+def sees_host_pids(root: Path = Path("/")) -> bool:
+    """Whether process ids here are those of the host, as drivers tell them."""
+    try:
+        return os.stat(root / "proc/self/ns/pid").st_ino == HOST_PID_NAMESPACE
+    except OSError:
+        return False
 
 
 def _text(path: Path) -> str:

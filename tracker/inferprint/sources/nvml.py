@@ -158,6 +158,7 @@ def _device(board: Board, meter: Meter) -> Device:
         average_s=meter.average_s,
         tabled_idle_w=tabled[0] if tabled else None,
         flags=frozenset() if board.mig is None else frozenset({MIG_SHARED}),
+        aliases=tuple(filter(None, board.mig or ())),
     )
 
 

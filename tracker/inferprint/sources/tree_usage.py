@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import resource
+import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
@@ -29,12 +30,16 @@ class TreeTimes:
     reading; ``own_s`` then stands still. What ends unwaited for is lost, as it is to the kernel.
 
     Args:
+        with_self: whether this process counts too.
         proc: where Linux shows processes.
-        pid: the other process; None: those below this one alone.
+        pid: the other process, which counts itself; None: those below this one.
     """
 
-    def __init__(self, proc: Path = Path("/proc"), pid: int | None = None) -> None:
-        self._proc, self._pid = proc, pid
+    def __init__(
+        self, with_self: bool = False, proc: Path = Path("/proc"), pid: int | None = None
+    ) -> None:
+        self._with_self, self._proc, self._pid = with_self, proc, pid
+        self._home = os.getpid()
         self._tick_s = 1 / os.sysconf("SC_CLK_TCK")
         self._own_s = 0.0
         self._started = None if pid is None else self._told(pid)[_STARTED:][:1]
@@ -53,9 +58,12 @@ class TreeTimes:
 
     def own_s(self) -> float:
         """CPU seconds of them so far."""
+        if self._home != os.getpid():  # forked: what was seen is of the parent's tree
+            self._home, self._own_s = os.getpid(), 0.0
         if self._pid is None:
             ended = resource.getrusage(resource.RUSAGE_CHILDREN)
             first_s, root = ended.ru_utime + ended.ru_stime, os.getpid()
+            first_s += time.process_time() if self._with_self else 0.0
         else:
             first_s, root = self._cpu_s(self._pid), self._pid
         self._own_s = max(self._own_s, first_s + sum(map(self._cpu_s, self._below(root))))
