@@ -158,8 +158,8 @@ def test_the_element_shows_the_figure_and_unfolds_the_parts(browser: Any) -> Non
         assert not details.is_visible()
         button.focus()
         page.keyboard.press("Enter")
-        assert details.is_visible()
-        assert button.get_attribute("aria-expanded") == "true"
+        details.wait_for(state="visible")
+        page.locator('inferprint-badge [aria-expanded="true"]').wait_for()
         seen = details.inner_text()
         for words in (
             "0.15 Wh",
@@ -170,8 +170,8 @@ def test_the_element_shows_the_figure_and_unfolds_the_parts(browser: Any) -> Non
         ):
             assert words in seen, seen
         page.keyboard.press("Escape")
-        assert not details.is_visible()
-        assert button.get_attribute("aria-expanded") == "false"
+        details.wait_for(state="hidden")
+        page.locator('inferprint-badge [aria-expanded="false"]').wait_for()
         assert page.evaluate("document.activeElement.tagName") == "INFERPRINT-BADGE"
 
 

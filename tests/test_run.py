@@ -235,8 +235,11 @@ def test_signals_are_sent_on() -> None:
 
 
 def test_a_stop_and_a_continuation_are_sent_on(tmp_path: Path) -> None:
-    """Both stop, and go on together."""
-    with running("--output", str(tmp_path / "r"), *python(TELLS)) as process:
+    """Both stop, and go on together. In a group of their own: in one that nobody outside waits
+    for, such as that of a program without a terminal, the kernel ignores this signal.
+    """
+    how = {"process_group": 0}
+    with running("--output", str(tmp_path / "r"), *python(TELLS), **how) as process:
         assert process.stdout.readline() == "ready\n"
         child = child_of(process.pid)
         process.send_signal(signal.SIGTSTP)
