@@ -98,7 +98,7 @@ class TrackedDevices(RuleBasedStateMachine):
             self.end(0)
         self.gpu.recover()
         self.cpu.recover()
-        self.advance(1.0)
+        self.advance(1.5)  # longer than a device that was never read is waited for
         self.sample()
         self.books_close()
         self.receipts_sum_to_the_books()
