@@ -97,9 +97,9 @@ def test_a_transformers_model_is_tracked() -> None:
 def test_a_request_through_deployments_is_tracked() -> None:
     """Both have a receipt, with the label of the request in common, and there is their sum."""
     require_module("ray", "pip install 'inferprint[ray]'")
-    # Ray's sockets have paths of about a hundred characters at most.
+    # Ray's sockets have paths of about a hundred characters at most; its key is kept at home.
     with tempfile.TemporaryDirectory(prefix="ray") as folder:
-        output = run("10_ray_serve.py", warnings="default", RAY_TMPDIR=folder)
+        output = run("10_ray_serve.py", warnings="default", RAY_TMPDIR=folder, HOME=folder)
     words, writer, chat, whole = output.splitlines()
     assert len(words.split()) == 8
     assert " Writer ok " in writer

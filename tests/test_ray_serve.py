@@ -200,7 +200,8 @@ class Ran(NamedTuple):
 def cluster(folder: str, sockets: list[str]) -> Iterator[subprocess.Popen[str]]:
     """The program that has the cluster, with its files in this folder."""
     path = os.pathsep.join(filter(None, sys.path))  # as in this process, for replicas too
-    env = {**os.environ, "RAY_TMPDIR": folder, "RAY_USAGE_STATS_ENABLED": "0", "PYTHONPATH": path}
+    own = {"RAY_TMPDIR": folder, "RAY_USAGE_STATS_ENABLED": "0", "HOME": folder}
+    env = {**os.environ, **own, "PYTHONPATH": path}
     command = [sys.executable, str(REPO / "tests/ray_cluster.py"), *sockets]
     with (
         open(f"{folder}/log", "w") as log,
@@ -327,12 +328,11 @@ class TestCluster:
         assert hops["second"].labels["kind"] == "stream"
         assert all(one.time_to_first_token_s is not None for one in hops.values())
 
-    def test_requests_of_a_batch_share_its_time(self, ran: Ran) -> None:
-        """Each has a receipt with its own id, and idle energy like the others."""
+    def test_requests_of_a_batch_are_charged_each(self, ran: Ran) -> None:
+        """Each has a receipt with its own id, and a part of what was drawn meanwhile."""
         scores = [ran.hops(name)["second"] for name in ran.told["scores"]]
         assert len({one.request_id for one in scores}) == 3
-        idle_j = [float(one.energy.idle_j or 0.0) for one in scores]
-        assert max(idle_j) < 2.0 * min(idle_j)
+        assert all(float(one.energy.idle_j or 0.0) > 0.0 for one in scores)
 
     def test_a_multiplexed_model_is_named(self, ran: Ran) -> None:
         """Where it was asked for; another deployment behind it is asked for none."""
