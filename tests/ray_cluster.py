@@ -26,10 +26,11 @@ PATIENCE_S = 60.0
 OBJECT_STORE_BYTES = 80_000_000  # the least that Ray takes is 75 MiB
 
 
-def on(node: str, agent: str) -> dict[str, Any]:
+def on(node: str, agent: str, gpus: int = 0) -> dict[str, Any]:
     """Options of a replica: on which node it runs, and where that node's agent is."""
-    environment = {"INFERPRINT_AGENT": agent}
-    return {"num_cpus": 0, "resources": {node: 0.1}, "runtime_env": {"env_vars": environment}}
+    environment = {"env_vars": {"INFERPRINT_AGENT": agent}}
+    place = {"resources": {node: 0.1}, "num_gpus": gpus, "num_cpus": 0}
+    return {**place, "runtime_env": environment}
 
 
 def own_id() -> str:
@@ -181,12 +182,12 @@ def main(first: str, second: str) -> None:
     head = {**node, "resources": {"first": 1}, "include_dashboard": False}
     cluster = Cluster(initialize_head=True, head_node_args=head)
     try:
-        cluster.add_node(**node, resources={"second": 1})
+        cluster.add_node(**node, resources={"second": 1}, num_gpus=2)
         ray.init(address=cluster.address, log_to_driver=False)
         nodes = {key: one["NodeID"] for one in ray.nodes() for key in one["Resources"]}
         port = free_port()
         serve.start(http_options={"host": "127.0.0.1", "port": port}, proxy_location="HeadOnly")
-        asked = Writer.options(ray_actor_options=on("second", second)).bind()
+        asked = Writer.options(ray_actor_options=on("second", second, gpus=1)).bind()
         app = Chat.options(ray_actor_options=on("first", first)).bind(asked)
         chat = serve.run(app, name="talk", route_prefix="/chat")
         writer, web = serve.get_deployment_handle("Writer", "talk"), Web(port)

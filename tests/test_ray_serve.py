@@ -21,7 +21,7 @@ import pytest
 
 import inferprint
 from agents import until
-from inferprint import Balance, Config, ConfigError, Receipt
+from inferprint import Balance, Config, ConfigError, Receipt, Tracker
 from inferprint.agent import Agent
 from inferprint.integrations.ray_serve import (
     SERVE_REQUEST_ID,
@@ -29,6 +29,7 @@ from inferprint.integrations.ray_serve import (
     joined,
     track_deployment,
 )
+from inferprint.testing import FakeClock, FakeSource
 from inferprint_exporters.store import StoreExporter
 from receipts import component, receipt
 from rig import Kept, Rig, SteadySource, by_hand
@@ -36,16 +37,28 @@ from stores import reported, url_of
 from support import REPO, require_module, run_python
 
 INSTALL = "pip install 'inferprint[ray]'"
+GPUS = {
+    "first": [SteadySource(100.0, "GPU-a")],
+    "second": [SteadySource(50.0, "GPU-b"), SteadySource(400.0, "GPU-c")],
+}
 HERE = {"application": "app", "deployment": "Chat", "replica": "r1", "node": "n1"}
+
+
+@contextmanager
+def process_wide(tracker: Tracker) -> Iterator[None]:
+    """Makes a tracker the process-wide one for a while."""
+    inferprint.set_tracker(tracker)
+    try:
+        yield
+    finally:
+        inferprint.set_tracker(None)
 
 
 @pytest.fixture
 def rig() -> Iterator[Rig]:
     """The process-wide tracker, driven by hand."""
-    with by_hand(watts=100.0) as rig:
-        inferprint.set_tracker(rig.tracker)
+    with by_hand(watts=100.0) as rig, process_wide(rig.tracker):
         yield rig
-        inferprint.set_tracker(None)
 
 
 def asked(request_id: str = "a", route: str = "/chat", model: str = "") -> SimpleNamespace:
@@ -133,6 +146,22 @@ def test_a_context_of_another_shape_is_a_fault(rig: Rig, context: SimpleNamespac
     assert ("integration ray_serve", "AttributeError") in rig.tracker.status().source_errors
 
 
+def test_a_deployment_may_name_its_devices() -> None:
+    """As one that waits for others and computes nothing on a GPU of its node."""
+    clock, kept = FakeClock(), Kept()
+    sources = [FakeSource(clock, device=name, watts=50.0) for name in ("gpu:0", "gpu:1")]
+    with (
+        Tracker(sources=sources, exporters=[kept], clock=clock) as tracker,
+        process_wide(tracker),
+    ):
+        track_deployment(devices=[1])(lambda: clock.advance(1.0))()
+        tracker.flush()
+        balance = tracker.balance().devices
+    charged_j = [one.requests_unsplit_j + one.requests_idle_j for one in balance.values()]
+    assert charged_j[0] == 0.0
+    assert float(kept.receipts[0].energy.total_j or 0.0) > 0.0
+
+
 def test_it_is_refused_where_it_would_measure_nothing() -> None:
     """A class is made by a call, and answers by its methods."""
     with pytest.raises(ConfigError, match="the method that serves, such as __call__"):
@@ -141,7 +170,7 @@ def test_it_is_refused_where_it_would_measure_nothing() -> None:
 
 def test_a_wrong_setting_is_told_when_a_replica_starts() -> None:
     """That is where the deployment is unpickled, and before any request."""
-    packed = pickle.dumps(_Opening("m", "name", {}))
+    packed = pickle.dumps(_Opening("m", "name", {}, ("cpu",)))
     script = f"import pickle; pickle.loads({packed!r})"
     assert run_python("-c", script).returncode == 0
     result = run_python("-c", script, env={"INFERPRINT_SAMPLE_INTERVAL_S": "-1"})
@@ -229,7 +258,7 @@ def started_for(folder: str) -> list[str]:
 
 @pytest.fixture(scope="module")
 def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
-    """Two agents, on 100 W and 50 W, and a cluster that has served and is gone."""
+    """Two agents, on one GPU and on two, and a cluster that has served and is gone."""
     require_module("ray", INSTALL)
     store = url_of(tmp_path_factory.mktemp("ray"))
     # Sockets and Ray's own have paths of about a hundred characters at most.
@@ -242,11 +271,11 @@ def ran(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ran]:
                 Agent(
                     Config(),
                     socket=f"{folder}/{name}.sock",
-                    sources=[SteadySource(watts)],
+                    sources=sources,
                     exporters=[kept[name], StoreExporter(store)],
                 )
             )
-            for name, watts in (("first", 100.0), ("second", 50.0))
+            for name, sources in GPUS.items()
         }
         program = stack.enter_context(cluster(folder, [one.socket for one in agents.values()]))
         assert program.stdin is not None
@@ -295,6 +324,12 @@ class TestCluster:
             assert receipts_j == pytest.approx(charged_j, rel=1e-6)
             assert node.balance.closure_error < 1e-9
             assert not node.faults
+
+    def test_a_replica_runs_on_the_gpus_that_ray_gave_it(self, ran: Ran) -> None:
+        """One of the two of its node: the other is charged to nobody."""
+        devices = ran.nodes["second"].balance.devices.values()
+        charged_j = [one.requests_idle_j + one.requests_standing_j for one in devices]
+        assert sorted(joules > 0.0 for joules in charged_j) == [False, True]
 
     def test_what_a_request_cost_over_all_nodes_is_one_sum(self, ran: Ran) -> None:
         """In a program, and in a report of the store that both agents write to."""

@@ -20,19 +20,22 @@ import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from inferprint._default import get_tracker
 from inferprint.errors import ConfigError
+from inferprint.planned import Plan, planned
 from inferprint.request import NO_LABELS, Request, own_labels
-from inferprint.tracking import P, R, ReadTokens, tracked
+from inferprint.tracking import P, R, ReadTokens, named, tracked
 
 if TYPE_CHECKING:
+    from inferprint.device_names import DeviceName
     from inferprint.receipt import Receipt
 
 __all__ = ["SERVE_REQUEST_ID", "joined", "track_deployment"]
 
 T = TypeVar("T")
+Devices: TypeAlias = tuple[str, ...] | None
 
 SERVE_REQUEST_ID = "serve_request_id"
 """The label that the receipts of one request have in common, on whichever nodes."""
@@ -43,6 +46,7 @@ def track_deployment(
     model: str | None = None,
     tokens: ReadTokens | None = None,
     labels: Mapping[str, str] = NO_LABELS,
+    devices: Iterable[DeviceName] | None = None,
 ) -> Callable[[Callable[P, R]], Callable[P, R]]:
     """A decorator that measures every call, with the process-wide tracker of its replica.
 
@@ -56,18 +60,21 @@ def track_deployment(
             else the deployment's name.
         tokens: as for ``inferprint.track``.
         labels: of every request; on receipts, not in metrics.
+        devices: as for ``inferprint.track``; None: the GPUs that Ray gave the replica by
+            ``num_gpus``, and where that is 0, all that are visible.
 
     Raises:
-        ConfigError: a setting is not usable, the labels are no mapping, or it is on something
-            else than a function or method. Of a setting of the replica's, when that starts.
+        ConfigError: a setting or a device is not usable, the labels are no mapping, or it is on
+            something else than a function or method. Of a setting of the replica's, when that
+            starts.
     """
-    labels = own_labels(labels)
+    labels, names = own_labels(labels), named(devices)
 
     def decorate(function: Callable[P, R]) -> Callable[P, R]:
         if not inspect.isfunction(function):
             expected = "a function, or the method that serves, such as __call__"
             raise ConfigError("track_deployment", function, expected)
-        return tracked(function, _Opening(model, function.__qualname__, labels), tokens)
+        return tracked(function, _Opening(model, function.__qualname__, labels, names), tokens)
 
     return decorate
 
@@ -77,19 +84,25 @@ class _Opening:
     a bad setting is told there when it starts, and not under load.
     """
 
-    def __init__(self, model: str | None, name: str, labels: Mapping[str, str]) -> None:
+    def __init__(
+        self, model: str | None, name: str, labels: Mapping[str, str], devices: Devices
+    ) -> None:
         get_tracker()
-        self._model, self._name, self._labels = model, name, labels
+        self._given = model, name, labels, devices
 
     def __reduce__(self) -> tuple[type[_Opening], tuple[Any, ...]]:
-        return _Opening, (self._model, self._name, self._labels)
+        return _Opening, self._given
 
     def __call__(self, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Request:
+        model, name, labels, devices = self._given
         tracker = get_tracker()
         if _labels_here not in tracker.context_labels:
             tracker.context_labels += (_labels_here,)
-        model = (_model_here() or self._name) if self._model is None else self._model
-        return Request(tracker, model, self._labels)
+        if model is None:
+            model = _model_here() or name
+        if devices is None:
+            return Request(tracker, model, labels)
+        return planned(tracker, model, labels, Plan(devices=devices))
 
 
 def _guarded(read: Callable[[Any], T], none: T) -> T:
