@@ -125,7 +125,9 @@ class Web:
     def ask(self, prompt: str, request_id: str) -> int:
         connection = self.send(prompt, request_id)
         try:
-            return connection.getresponse().status
+            response = connection.getresponse()
+            assert response.headers["x-request-id"] == request_id
+            return response.status
         finally:
             connection.close()
 
