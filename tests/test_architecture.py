@@ -92,6 +92,7 @@ HEAVY = {
     "numpy",
     "pandas",
     "pydantic",
+    "ray",
     "requests",
     "torch",
     "uvicorn",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import tempfile
 
 import pytest
 
@@ -18,8 +19,8 @@ MODELLED_CPU = {"INFERPRINT_SOURCES": "cpu_model"}
 KNOWN = ("measured", "prorated", "modelled")
 
 
-def run(name: str, warnings: str = "error") -> str:
-    result = run_python("-W", warnings, REPO / "examples" / name, env=MODELLED_CPU)
+def run(name: str, warnings: str = "error", **env: str) -> str:
+    result = run_python("-W", warnings, REPO / "examples" / name, env=MODELLED_CPU | env)
     assert result.returncode == 0, result.stderr
     assert result.stderr == "" or warnings != "error"
     return result.stdout
@@ -37,6 +38,7 @@ def test_every_example_is_tested() -> None:
         "07_gradio.py",
         "08_transformers.py",
         "09_openai.py",
+        "10_ray_serve.py",
     ]
 
 
@@ -88,6 +90,22 @@ def test_a_transformers_model_is_tracked() -> None:
     for line in lines[1::2]:
         first_s, whole_s = map(float, re.findall(r"(\d+\.\d+) s", line))
         assert 0 < first_s < whole_s
+
+
+@pytest.mark.huge
+@pytest.mark.timeout(300)
+def test_a_request_through_deployments_is_tracked() -> None:
+    """Both have a receipt, with the label of the request in common, and there is their sum."""
+    require_module("ray", "pip install 'inferprint[ray]'")
+    # Ray's sockets have paths of about a hundred characters at most; its key is kept at home.
+    with tempfile.TemporaryDirectory(prefix="ray") as folder:
+        output = run("10_ray_serve.py", warnings="default", RAY_TMPDIR=folder, HOME=folder)
+    words, writer, chat, whole = output.splitlines()
+    assert len(words.split()) == 8
+    assert " Writer ok " in writer
+    assert "out 8" in writer
+    assert " Chat ok " in chat
+    assert " Chat ok " in whole
 
 
 def test_an_openai_client_is_tracked() -> None:

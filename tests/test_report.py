@@ -239,6 +239,7 @@ def test_joules_for_a_token_go_by_concurrency(tmp_path: Path) -> None:
     ("options", "said"),
     [
         (["--since", "yesterday"], "--since='yesterday': expected an ISO 8601 date"),
+        (["--label", "route"], "--label='route': expected a name and a value"),
         (["--since", "2026-03-02", "--until", "2026-03-01"], "expected a time after --since"),
         (["--format", "boamps", "--context", "nowhere.json"], "--context='nowhere.json'"),
     ],
@@ -298,3 +299,24 @@ def test_what_is_not_installed_is_named(module: str, call: str, extra: str) -> N
     result = run_python("-c", script)
     assert result.returncode == 1
     assert f"pip install 'inferprint[{extra}]'" in result.stderr
+
+
+def test_receipts_of_a_label_are_added_up(tmp_path: Path) -> None:
+    """Of all days and models, inside others too; letter by letter, and with all labels given."""
+    hop, other = {"serve_request_id": 'a"1', "route": "/x"}, {"serve_request_id": 'A"1'}
+    receipts = [
+        replace(made("one", labels=hop), children=(made("two", "large", labels=hop),)),
+        at(made("three", "large", labels=hop), 3.0, day=4),
+        made("four", labels=other | {"said": '"serve_request_id": "a\\"1"'}),
+        made("five", labels={**hop, "route": "/y"}),
+        made("six"),
+    ]
+    url = stored(tmp_path, receipts)
+    report = reported(url, "--label", 'serve_request_id=a"1', "--label", "route=/x")
+    assert report["requests"] == 3
+    assert report["energy_j"] == pytest.approx(3 * 16)
+    assert {name: m["requests"] for name, m in report["models"].items()} == {"m": 1, "large": 2}
+    early = ("--until", "2026-03-04T03:00")
+    assert reported(url, "--label", 'serve_request_id=a"1', *early)["requests"] == 3
+    assert reported(url, "--label", 'serve_request_id=A"1')["requests"] == 1
+    assert reported(url, "--label", "serve_request_id=none")["requests"] == 0

@@ -56,6 +56,18 @@ def _approximately(value: object) -> object:
     return pytest.approx(value, rel=1e-9) if isinstance(value, float) else value
 
 
+def test_receipts_of_a_label_are_found(server: Postgres) -> None:
+    """By a label with a column of its own, and by one without."""
+    url = server.url()
+    exporter = StoreExporter(url)
+    labels = {"serve_request_id": "a", "route": "/x"}
+    exporter.export([receipt(request_id=name, labels=labels) for name in ("one", "two")])
+    exporter.export([receipt(request_id="three", labels={"serve_request_id": "A"}), receipt()])
+    exporter.close()
+    assert reported(url, "--label", "serve_request_id=a", "--label", "route=/x")["requests"] == 2
+    assert reported(url, "--label", "serve_request_id=A")["requests"] == 1
+
+
 def test_what_is_not_known_is_null(server: Postgres) -> None:
     """And never 0."""
     url = server.url()

@@ -125,7 +125,7 @@ class OtelExporter:
         """Reads this tracker's devices from now on, and the trace that its requests begin in."""
         self._tracker = tracker
         if self._tracer is not None:
-            tracker.context_labels = _trace_of_here
+            tracker.context_labels += (_trace_of_here,)
 
     def export(self, receipts: Sequence[Receipt]) -> None:
         """Adds settled receipts to the totals, and sends a span for each."""

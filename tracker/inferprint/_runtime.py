@@ -116,8 +116,8 @@ class Tracker:
         self.tell: Callable[[Request], None] = self.events.append
         self.told: Callable[[Request], None] = self._engine.told.append
         self.reads_cpu = False
-        # Labels from around a request, such as its trace: an exporter that uses them sets it.
-        self.context_labels: Callable[[], Mapping[str, str]] | None = None
+        # Labels from around a request, such as its trace: whoever uses them adds to it.
+        self.context_labels: tuple[Callable[[], Mapping[str, str]], ...] = ()
 
     def _front(self) -> Front:
         # Imported here: half of the package's import time, and not of all its users.

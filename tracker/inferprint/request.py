@@ -268,8 +268,9 @@ class Request:
         if not detached:
             self._token = _current.set(self)
         now_ns = self._started_ns = tracker.now_ns()
-        if tracker.context_labels is not None:
-            self._labels = {**tracker.context_labels(), **self._labels}
+        if tracker.context_labels:
+            for around in tracker.context_labels:
+                self._labels = {**around(), **self._labels}
         if owns_thread and tracker.reads_cpu:
             self._thread = this_thread()
             self._cpu_started_ns = self._thread.enter(self, self._parent, now_ns)

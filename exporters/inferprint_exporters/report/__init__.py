@@ -33,6 +33,9 @@ def add_parser(subparsers: Subparsers) -> None:
     parser.add_argument("--since", metavar="TIME", help="requests that started then or later")
     parser.add_argument("--until", metavar="TIME", help="requests that started before")
     parser.add_argument("--model", action="append", default=[], help="of this model; repeatable")
+    parser.add_argument(
+        "--label", action="append", default=[], metavar="NAME=VALUE", help="with it; repeatable"
+    )
     parser.add_argument("--compare", nargs=2, metavar=("A", "B"), help="two models, or tenant=A")
     parser.add_argument("--sensitivity", action="store_true", help="what moves the totals most")
     parser.add_argument("--include-hosted", action="store_true", help="estimates among the totals")
@@ -88,7 +91,7 @@ def _made(args: argparse.Namespace) -> str:
 
 
 def _question(args: argparse.Namespace) -> Question:
-    from inferprint_exporters.report.question import Question, instant
+    from inferprint_exporters.report.question import Question, instant, label
 
     since_s, until_s = instant("--since", args.since), instant("--until", args.until)
     if since_s is not None and until_s is not None and until_s <= since_s:
@@ -100,6 +103,7 @@ def _question(args: argparse.Namespace) -> Question:
         args.include_hosted,
         args.bare_idle_w,
         args.load_energy_j,
+        tuple(map(label, args.label)),
     )
 
 

@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 
 from inferprint.errors import ConfigError
 
-__all__ = ["Question", "instant"]
+__all__ = ["Question", "instant", "label"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,6 +21,7 @@ class Question:
         include_hosted: whether estimates for models that run elsewhere are among them.
         bare_idle_w: watts that the machine draws with no model loaded; None: not known.
         load_energy_j: joules to load a model; None: by receipts labelled ``phase=load``.
+        labels: names and values, all of which a receipt must have.
     """
 
     since_s: float | None = None
@@ -29,6 +30,19 @@ class Question:
     include_hosted: bool = False
     bare_idle_w: float | None = None
     load_energy_j: float | None = None
+    labels: tuple[tuple[str, str], ...] = ()
+
+
+def label(text: str) -> tuple[str, str]:
+    """A label as people write it, its name and its value.
+
+    Raises:
+        ConfigError: it is not one.
+    """
+    name, given, value = text.partition("=")
+    if not (name and given):
+        raise ConfigError("--label", text, "a name and a value such as route=/chat")
+    return name, value
 
 
 def instant(option: str, text: str | None) -> float | None:

@@ -16,7 +16,7 @@ from sqlalchemy import ColumnElement, Connection, Engine, and_, func, select, tr
 from inferprint.impacts import Factor
 from inferprint_exporters.report.question import Question
 from inferprint_exporters.store.fold import summed
-from inferprint_exporters.store.rows import SECONDS_PER_DAY
+from inferprint_exporters.store.rows import SECONDS_PER_DAY, has_label
 from inferprint_exporters.store.tables import (
     CELL,
     EXTREMES,
@@ -127,6 +127,8 @@ def read(engine: Engine, question: Question) -> Found:
 
 def _days(question: Question) -> tuple[float, float]:
     """The first whole day, and the first after the last whole one."""
+    if question.labels:  # the sums are not kept by them: no day is read as a whole
+        return math.inf, -math.inf
     since_s, until_s = question.since_s, question.until_s
     first = -math.inf if since_s is None else math.ceil(since_s / SECONDS_PER_DAY)
     after = math.inf if until_s is None else math.floor(until_s / SECONDS_PER_DAY)
@@ -146,7 +148,7 @@ def _cuts(question: Question) -> Iterator[tuple[float, float]]:
 
 
 def _wanted(table: Any, question: Question) -> list[ColumnElement[bool]]:
-    conditions = []
+    conditions = [has_label(name, value) for name, value in question.labels]
     if question.models:
         conditions.append(table.c.model.in_(question.models))
     if not question.include_hosted:
@@ -178,7 +180,7 @@ def _whole_days(connection: Connection, question: Question, *, by_day: bool) -> 
 def _cut_days(connection: Connection, question: Question) -> Iterator[Row]:
     at = receipts.c.started_at
     for since_s, until_s in _cuts(question):
-        if not since_s < until_s or (math.isinf(since_s) and math.isinf(until_s)):
+        if not since_s < until_s:
             continue
         where = and_(true(), *_wanted(receipts, question))
         where = and_(where, at >= since_s) if since_s > -math.inf else where

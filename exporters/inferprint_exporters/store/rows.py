@@ -10,6 +10,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from typing import Any
 
+from sqlalchemy import ColumnElement, func
+
 from inferprint.flags import HOSTED
 from inferprint.impacts import Factor
 from inferprint.ranges import Range
@@ -17,7 +19,7 @@ from inferprint.receipt import Receipt, plain
 from inferprint.units import SECONDS_PER_HOUR
 from inferprint_exporters.store.tables import COMPONENTS, GRID, PARTS, RANGES, receipts
 
-__all__ = ["INTENSITY", "factor_set", "rows_of"]
+__all__ = ["INTENSITY", "factor_set", "has_label", "rows_of"]
 
 INTENSITY = "grid_carbon_intensity"
 SECONDS_PER_DAY = 86_400
@@ -96,6 +98,16 @@ def _labels(labels: Mapping[str, str]) -> dict[str, Any]:
     own = {name: _text(labels[name]) for name in _OWN_COLUMNS if name in labels}
     others = {_text(k): _text(v) for k, v in labels.items() if k not in _OWN_COLUMNS}
     return own | {"labels": json.dumps(others) if others else None}
+
+
+def has_label(name: str, value: str) -> ColumnElement[bool]:
+    """The condition that a row has a label of this value; no index helps to find it."""
+    if name in _OWN_COLUMNS:
+        return receipts.c[name] == _text(value)
+    # As it was written, in both databases alike: LIKE ignores case in SQLite. A quote inside of
+    # another label is written with a backslash, so that none can hold this.
+    written = json.dumps({_text(name): _text(value)})[1:-1]
+    return func.replace(receipts.c.labels, written, "") != receipts.c.labels
 
 
 def _time(receipt: Receipt) -> dict[str, Any]:
