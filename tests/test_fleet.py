@@ -128,7 +128,10 @@ def _near(wanted: float) -> Callable[[float | None], bool]:
 
 def test_the_rules_add_up_over_the_fleet(fleet: Fleet) -> None:
     """What is recorded for the whole is the sum of what is recorded for each host, on both."""
-    for one in fleet.hosts:  # once more: a rate needs a counter to have moved
+    # Once more after the first were scraped: a rate needs a counter to have moved.
+    seen = "sum(inferprint_request_energy_joules_count)"
+    fleet.near.wait_for(seen, lambda found: found == 2 * HOSTS)
+    for one in fleet.hosts:
         one.serve("llama", 300.0, 1.0, 50)
     for asked in (fleet.near, fleet.far):
         asked.wait_for("sum(inferprint:device_watts:rate5m)", _above_0)
