@@ -84,11 +84,11 @@ def half_width_j(doubts: Iterable[Doubt]) -> float:
     variance.
     """
     within_j = variance_j2 = 0.0
-    for doubt in doubts:
-        most_j = max(within_j, doubt.within_j)
-        least_j = min(within_j, doubt.within_j)
-        variance_j2 += doubt.variance_j2 + least_j * least_j / 3
-        within_j = most_j
+    for other_j, other_j2 in doubts:
+        least_j = other_j
+        if other_j > within_j:
+            within_j, least_j = other_j, within_j
+        variance_j2 += other_j2 + least_j * least_j / 3
     deviation_j = math.sqrt(variance_j2 + within_j * within_j / 3)
     if not deviation_j:
         return 0.0

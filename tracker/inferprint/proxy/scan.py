@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Collection
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 MOST_HELD = 65_536
@@ -30,11 +31,17 @@ class Member(NamedTuple):
     end: int
 
     def parsed(self) -> Any:
-        """What it is in Python; None where it is no JSON."""
-        try:
-            return json.loads(self.value)
-        except ValueError:
-            return None
+        """What it is in Python, not to be changed; None where it is no JSON."""
+        return _parsed(self.value)
+
+
+@lru_cache(maxsize=32)
+def _parsed(value: bytes) -> Any:
+    """Asked for several times of one member, and most models' names are those of the last ones."""
+    try:
+        return json.loads(value)
+    except ValueError:
+        return None
 
 
 class Scan:
