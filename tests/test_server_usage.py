@@ -12,10 +12,12 @@ import time
 import urllib.request
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import pytest
 
 from inferprint import ConfigError
+from inferprint.cli.proxy import _tracker
 from inferprint.proxy.beside import server_processes
 from inferprint.sources.server_usage import LOOK_S, ServerTimes, listening_on
 from support import REPO
@@ -128,6 +130,18 @@ def test_a_process_may_be_named(tmp_path: object) -> None:
     assert list(find()) == [os.getpid()]
     with pytest.raises(ConfigError, match="pid="):
         server_processes("http://192.0.2.1:8000", 2**22 + 1)
+
+
+def test_where_an_agent_is_set_it_reads_the_devices(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """Then the proxy has no source of its own, wherever the upstream is."""
+    monkeypatch.setenv("INFERPRINT_AGENT", str(tmp_path / "agent.sock"))
+    assert _tracker("http://127.0.0.1:9", None)._sources is None
+    monkeypatch.delenv("INFERPRINT_AGENT")
+    monkeypatch.setenv("INFERPRINT_SOURCES", "cpu_model")
+    own = _tracker("http://127.0.0.1:9", None)
+    assert [device.component for one in own._sources or () for device in one.devices()] == ["cpu"]
 
 
 def test_a_reply_carries_the_energy_of_the_server_on_a_cpu() -> None:

@@ -130,7 +130,7 @@ def _tracker(upstream: str, pid: int | None) -> Tracker:
     from inferprint.sources.server_usage import ServerTimes
 
     config, find = Config(), server_processes(base_of(upstream), pid)
-    if find is None:
+    if find is None or config.agent is not None:  # the agent reads the devices, for all
         return Tracker(config)
     found = detect(config, times=ServerTimes(find))
     tracker = Tracker(config, sources=found.sources)
