@@ -1,9 +1,13 @@
-"""A fleet: several hosts scraped by a real Prometheus, which sends on to a real VictoriaMetrics."""
+"""A fleet: agents of several hosts, scraped by a real Prometheus that sends on to a real
+VictoriaMetrics.
+"""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -11,9 +15,9 @@ from typing import Any, NamedTuple
 import pytest
 import yaml
 
-from inferprint import Tracker
+from inferprint import Config, Device, Reading, Tracker
+from inferprint.agent import Agent
 from inferprint.records import DeviceBalance
-from inferprint.testing import FakeClock, FakeSource
 from inferprint_exporters.prometheus import PrometheusExporter
 from prometheus_server import Prometheus, prometheus
 from support import REPO
@@ -23,40 +27,74 @@ pytestmark = pytest.mark.real
 
 RULES = REPO / "exporters/inferprint_exporters/grafana/rules/inferprint.rules.yml"
 HOSTS = 3
+IDLE_W = 60.0
+QUIET_S = 2.0
+
+
+class Meter:
+    """A GPU on the real clock whose power is set."""
+
+    def __init__(self, device: str) -> None:
+        self._device = Device(device, "gpu", "metered gpu")
+        self._lock = threading.Lock()
+        self._watts, self._energy_j, self._at_ns = IDLE_W, 0.0, time.monotonic_ns()
+
+    def set_power(self, watts: float) -> None:
+        """It draws so much from now on."""
+        with self._lock:
+            self._advance()
+            self._watts = watts
+
+    def _advance(self) -> None:
+        now_ns = time.monotonic_ns()
+        self._energy_j += self._watts * (now_ns - self._at_ns) / 1e9
+        self._at_ns = now_ns
+
+    def devices(self) -> Sequence[Device]:
+        return [self._device]
+
+    def read(self) -> Sequence[Reading]:
+        with self._lock:
+            self._advance()
+            return [Reading(self._device.id, self._at_ns, self._energy_j)]
+
+    def close(self) -> None:
+        pass
 
 
 class Host(NamedTuple):
-    """A host of the fleet, on a clock of its own."""
+    """A host of the fleet: its agent, a worker, and its GPUs."""
 
-    tracker: Tracker
-    clock: FakeClock
-    sources: list[FakeSource]
+    agent: Agent
+    worker: Tracker
+    meters: list[Meter]
     port: int
 
     def serve(self, model: str, watts: float, seconds: float, tokens: int) -> None:
-        """A request on all of its devices, and a pause of a second."""
-        for source in self.sources:
-            source.set_power(watts)
-        with self.tracker.request(model) as request:
-            self.clock.advance(seconds)
+        """A request on all of its GPUs. After it they draw nothing, so that the books stand."""
+        for meter in self.meters:
+            meter.set_power(watts)
+        with self.worker.request(model) as request:
+            time.sleep(seconds)
             request.add_tokens(input=100, output=tokens)
-        for source in self.sources:
-            source.set_power(60.0)
-        self.clock.advance(1.0)
-        self.tracker.flush()
+        for meter in self.meters:
+            meter.set_power(0.0)
+        request.receipt(timeout=20.0)
+        time.sleep(3 * self.agent.tracker.config.sample_interval_s)
+        self.agent.tracker.flush(20.0)
 
 
-def host(stack: ExitStack, number: int) -> Host:
-    """A host with as many GPUs as its number says, which has been idle for two seconds."""
-    clock = FakeClock()
-    sources = [FakeSource(clock, device=f"gpu:{i}", watts=60.0) for i in range(number)]
+def host(stack: ExitStack, folder: Path, number: int) -> Host:
+    """A host with as many GPUs as its number says."""
+    meters = [Meter(f"gpu:{i}") for i in range(number)]
     exporter = PrometheusExporter(listen=("127.0.0.1", 0))
-    tracker = stack.enter_context(Tracker(sources=sources, exporters=[exporter], clock=clock))
-    for _ in range(20):
-        clock.advance(0.1)
-        tracker.sample()
+    socket = str(folder / f"{number}.sock")
+    agent = stack.enter_context(
+        Agent(Config(), socket=socket, sources=meters, exporters=[exporter])
+    )
+    worker = stack.enter_context(Tracker(Config(agent=socket)))
     assert exporter.port is not None
-    return Host(tracker, clock, sources, exporter.port)
+    return Host(agent, worker, meters, exporter.port)
 
 
 class Fleet(NamedTuple):
@@ -68,7 +106,7 @@ class Fleet(NamedTuple):
 
     def sum_of(self, field: Callable[[DeviceBalance], float]) -> float:
         """A term of the books, over all devices of all hosts."""
-        books = (one.tracker.balance().devices.values() for one in self.hosts)
+        books = (one.agent.tracker.balance().devices.values() for one in self.hosts)
         return sum(field(device) for devices in books for device in devices)
 
 
@@ -79,14 +117,17 @@ def fleet(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Fleet]:
     rules = folders[1] / "rules.yml"
     rules.write_text(_quick(RULES))
     with ExitStack() as stack:
-        hosts = [host(stack, number) for number in range(1, HOSTS + 1)]
+        hosts = [host(stack, folders[1], number) for number in range(1, HOSTS + 1)]
+        began_s = time.monotonic()
         address, far = stack.enter_context(victoria_metrics(folders[0]))
         ports = [one.port for one in hosts]
         near = stack.enter_context(prometheus(folders[1], ports, str(rules), remote_write=address))
         near.wait_for("count(inferprint_build_info)", lambda found: found == HOSTS)
+        # Until idle power has been seen.
+        time.sleep(max(0.0, began_s + QUIET_S - time.monotonic()))
         for number, one in enumerate(hosts):
-            one.serve("llama", 250.0 + 50 * number, 2.0, 80)
-            one.serve("mistral" if number else "llama", 200.0, 1.0, 40)
+            one.serve("llama", 250.0 + 50 * number, 0.5, 80)
+            one.serve("mistral" if number else "llama", 200.0, 0.3, 40)
         yield Fleet(hosts, near, far)
 
 
@@ -114,7 +155,9 @@ def test_totals_are_the_sum_of_the_hosts_books(fleet: Fleet) -> None:
             charged = f'sum(inferprint_energy_joules_total{{phase="{phase}"}})'
             asked.wait_for(charged, _near(fleet.sum_of(field)))
         for one in fleet.hosts:
-            own_j = sum(device.measured_j for device in one.tracker.balance().devices.values())
+            own_j = sum(
+                device.measured_j for device in one.agent.tracker.balance().devices.values()
+            )
             asked.wait_for(f'sum({measured}{{instance="127.0.0.1:{one.port}"}})', _near(own_j))
         counted = 'sum(inferprint_request_energy_joules_count{model="%s"})'
         asked.wait_for(counted % "llama", _near(HOSTS + 1))
@@ -132,7 +175,7 @@ def test_the_rules_add_up_over_the_fleet(fleet: Fleet) -> None:
     seen = "sum(inferprint_request_energy_joules_count)"
     fleet.near.wait_for(seen, lambda found: found == 2 * HOSTS)
     for one in fleet.hosts:
-        one.serve("llama", 300.0, 1.0, 50)
+        one.serve("llama", 300.0, 0.3, 50)
     for asked in (fleet.near, fleet.far):
         asked.wait_for("sum(inferprint:device_watts:rate5m)", _above_0)
         difference = "sum(inferprint:device_watts:rate5m) - sum(inferprint:fleet_watts:rate5m)"
