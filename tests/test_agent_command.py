@@ -21,7 +21,7 @@ from inferprint.agent import Agent
 from inferprint.agent.place import take_host
 from rig import SteadySource
 from stores import reported, url_of
-from support import REPO, run_python
+from support import REPO, missing, run_python
 
 ENV = {"INFERPRINT_SOURCES": "cpu_model", "INFERPRINT_LOCATION": "FRA"}
 
@@ -132,7 +132,7 @@ def test_two_agents_on_one_host_are_one_too_many(tmp_path: Path) -> None:
     try:
         host = take_host()
     except InferprintError:
-        pytest.skip("an agent runs on this host: stop it to test that a second one can not")
+        missing("a host on which no agent runs", "stop the agent that runs here")
     with host:
         arguments = [one for one in command(str(tmp_path / "a.sock")) if one != "--beside"]
         result = run_python(*arguments, env=ENV)

@@ -13,7 +13,7 @@ class Turns:
 
     What a round writes leaves at its end. Without turns, replies that come together all leave
     when the last of them is done, the clients ask again together, and so on: 64 clients of a
-    server that takes 100 ms got 0.8 of the requests that they get one by one.
+    server that takes 100 ms got 0.84 to 0.91 of the requests that they get one by one.
     """
 
     def __init__(self) -> None:
