@@ -390,7 +390,8 @@ class Link(Front):
             guarded = [(self._open[number], guard) for number, guard in self._guarded.items()]
         for request, guard in guarded:
             total_j = self.estimate(request).energy.total_j
-            guard.spent_j = 0.0 if total_j is None else total_j.mid
+            if total_j is not None:  # what is not known now does not undo what was
+                guard.spent_j = total_j.mid
 
     def _settle_all(self, records: Sequence[Sequence[Any]]) -> list[Request]:
         """Takes settlements; those before one that can't be understood count all the same."""
